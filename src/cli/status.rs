@@ -99,6 +99,16 @@ pub async fn run(args: StatusArgs) -> anyhow::Result<ExitCode> {
         for device in devices.iter().filter(|device| !device.holes.is_empty()) {
             writeln!(output, "{} refuses {}", output::printable(&device.device), output::printable(&device.holes.join(", ")))?;
         }
+        for device in devices.iter().filter(|device| device.samples_on_disk > 0) {
+            writeln!(
+                output,
+                "{}: {} samples wait to be stored, {} of them on disk ({})",
+                output::printable(&device.device),
+                device.samples_waiting,
+                device.samples_on_disk,
+                bytes(device.spool_disk_bytes)
+            )?;
+        }
         undelivered(&mut output, &devices)?;
     }
     output.finish()?;
@@ -120,6 +130,7 @@ fn as_json(server: &GetServerStatusResponse, devices: &[DeviceStatus]) -> serde_
             "undelivered_tags": device.undelivered_tags, "undelivered": undelivered.collect::<Vec<_>>(),
             "latency_p50_s": device.latency_p50.map(seconds), "latency_p99_s": device.latency_p99.map(seconds),
             "clock_offset_s": device.clock_offset.map(seconds),
+            "samples_waiting": device.samples_waiting, "samples_on_disk": device.samples_on_disk, "spool_disk_bytes": device.spool_disk_bytes,
         })
     });
     let scrub = server.scrub.as_ref().map(|scrub| {

@@ -34,7 +34,7 @@ pub use browse::{BrowseAnswer, BrowseRequest, BrowsedVariable};
 pub use commissioning::{OtherReading, PlannedRead, Readings};
 pub use config::{ConfigProblem, DeviceConfig, SettingPosition, TagConfig};
 pub use found::{FoundTag, FoundTags, TagMaker};
-pub use spool::{Absence, BackfilledGap, Spool};
+pub use spool::{Absence, BackfilledGap, Spool, SpoolDirectory, SpoolDisk, SpoolLimits};
 pub use status::DeviceStatus;
 pub use tag_key::TagKey;
 pub use unfilled::UnfilledGap;

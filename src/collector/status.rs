@@ -109,6 +109,12 @@ pub struct DeviceBacklog {
     pub samples: u64,
     /// When the oldest of them came; `None` where none waits.
     pub since: Option<Timestamp>,
+    /// Of these samples, those that wait on disk; the bytes that they take there, and in how many segments.
+    pub disk_samples: u64,
+    pub disk_bytes: u64,
+    pub disk_segments: u64,
+    /// The disk of the spool takes nothing now.
+    pub disk_failing: bool,
 }
 
 /// Why a tag is Bad with this quality, and where the device has it.
@@ -198,6 +204,11 @@ impl DeviceStatus {
     pub fn tag_name(&self, tag: TagId) -> String {
         let known = self.scene.get().and_then(|scene| scene.names.lock().get(&tag).map(ToString::to_string));
         known.unwrap_or_else(|| format!("of id {}", tag.0))
+    }
+
+    /// The tags of this device, as far as they are known.
+    pub fn tag_ids(&self) -> Vec<TagId> {
+        self.scene.get().map_or_else(Vec::new, |scene| scene.names.lock().keys().copied().collect())
     }
 
     fn tag_id(&self, name: &str) -> Option<TagId> {

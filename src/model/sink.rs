@@ -79,6 +79,8 @@ pub struct Loss {
 pub enum LossReason {
     /// They waited for room, and there were more than can wait.
     SpoolOverflow,
+    /// They were damaged while they waited.
+    DataLoss,
     /// They cannot be taken as they are.
     Rejected,
     /// The device did not answer.

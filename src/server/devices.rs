@@ -13,9 +13,9 @@ use tokio_util::sync::CancellationToken;
 use super::{
     collect,
     found::{self, DeviceTags, TagMaking},
-    unfilled,
+    silence, unfilled,
 };
-use historian_collector::{Collector, CollectorContext, DeviceStatus, FoundTags, Spool};
+use historian_collector::{Collector, CollectorContext, DeviceStatus, FoundTags, Spool, SpoolDirectory, SpoolDisk};
 use historian_ingest::Ingest;
 use historian_model::{Clock, Sample, Tag, TagId, TagName, Timestamp, ValueType, sink::SampleSink};
 
@@ -25,15 +25,28 @@ pub struct ConfiguredTag {
     pub refused: Option<String>,
 }
 
+/// Has the folder of what a start could not write; no device is called so.
+const START: &str = " start";
+
 /// The devices that run, in the order of the configuration they came with.
 pub struct DeviceSet {
     ingest: Arc<Ingest>,
     making: Arc<TagMaking>,
     clock: Arc<dyn Clock>,
-    spool_samples_max: usize,
+    spools: Spools,
     /// Cancelled when all are to stop.
     shutdown: CancellationToken,
     running: Mutex<Vec<RunningDevice>>,
+    /// Drains of what devices left on disk that are not collected any more.
+    leaving: Mutex<Vec<JoinHandle<()>>>,
+}
+
+/// Where the samples of a device wait.
+pub struct Spools {
+    /// Samples of one device in memory, at most.
+    pub samples_max: usize,
+    /// Absent: in memory only.
+    pub directory: Option<Arc<SpoolDirectory>>,
 }
 
 struct RunningDevice {
@@ -54,14 +67,23 @@ struct Collected {
 }
 
 impl DeviceSet {
-    pub fn new(
-        ingest: Arc<Ingest>,
-        making: TagMaking,
-        clock: Arc<dyn Clock>,
-        spool_samples_max: usize,
-        shutdown: CancellationToken,
-    ) -> DeviceSet {
-        DeviceSet { ingest, making: Arc::new(making), clock, spool_samples_max, shutdown, running: Mutex::default() }
+    pub fn new(ingest: Arc<Ingest>, making: TagMaking, clock: Arc<dyn Clock>, spools: Spools, shutdown: CancellationToken) -> DeviceSet {
+        let (running, leaving) = (Mutex::default(), Mutex::default());
+        DeviceSet { ingest, making: Arc::new(making), clock, spools, shutdown, running, leaving }
+    }
+
+    /// Where what ends the values of the run before waits for room, with what an earlier start left of it.
+    pub fn spool_of_start(&self, samples_max: usize) -> Spool {
+        let status = Arc::new(DeviceStatus::new("historian", "", ""));
+        status.set_scene(self.clock.clone(), Vec::new());
+        spool_on(self.disk(START), samples_max, status)
+    }
+
+    /// What a device has on disk, where spools have that.
+    fn disk(&self, device: &str) -> Option<SpoolDisk> {
+        let told =
+            |error: &std::io::Error| tracing::error!(device, %error, "samples wait in memory only: the folder of the spool cannot be read");
+        self.spools.directory.as_ref()?.of_device(device).inspect_err(told).ok()
     }
 
     /// Begins to collect from a device, whose tags are in the order of its own. Blocks on the store for what it holds of them.
@@ -69,7 +91,9 @@ impl DeviceSet {
     /// # Errors
     /// When the last sample of a tag cannot be read; the device is not started then.
     pub fn start(&self, collector: &Arc<dyn Collector>, tags: &[ConfiguredTag]) -> anyhow::Result<()> {
-        let last = last_samples(&self.ingest, tags.iter().map(|one| &one.tag))?;
+        let disk = self.disk(collector.device());
+        let waiting = disk.as_ref().map(|disk| disk.newest().clone()).unwrap_or_default();
+        let last = last_samples(&self.ingest, tags.iter().map(|one| &one.tag), &waiting)?;
         let unfilled = match collector.history_back() {
             Some(back) => {
                 let reader = self.ingest.reader();
@@ -80,10 +104,10 @@ impl DeviceSet {
             None => Vec::new(),
         };
         let kept = self.making.of_device(collector);
-        let last_of_kept = last_samples(&self.ingest, kept.iter())?;
+        let last_of_kept = last_samples(&self.ingest, kept.iter(), &waiting)?;
         let status = Arc::new(DeviceStatus::new(collector.device(), collector.protocol(), collector.endpoint()));
         status.set_scene(self.clock.clone(), tags.iter().map(|one| (one.tag.id, one.tag.name().clone())).collect());
-        let spool = Spool::new(self.spool_samples_max, status.clone());
+        let spool = spool_on(disk, self.spools.samples_max, status.clone());
         for ConfiguredTag { tag, refused } in tags {
             if let Some(reason) = refused {
                 spool.refuse(tag.id, reason);
@@ -143,8 +167,28 @@ impl DeviceSet {
 
     /// Waits for the end of all, after they have been told to stop.
     pub async fn join(&self) {
-        let tasks: Vec<JoinHandle<()>> = self.running.lock().iter_mut().flat_map(|device| std::mem::take(&mut device.tasks)).collect();
+        let mut tasks: Vec<JoinHandle<()>> = self.running.lock().iter_mut().flat_map(|device| std::mem::take(&mut device.tasks)).collect();
+        tasks.append(&mut self.leaving.lock());
         ended(tasks).await;
+    }
+
+    /// Writes what devices left on disk that are not collected any more. Blocks on that disk.
+    pub fn drain_left(&self) {
+        let Some(directory) = &self.spools.directory else { return };
+        let left = match directory.left() {
+            Ok(left) => left,
+            Err(error) => {
+                tracing::error!(%error, "what devices that are not collected any more left on disk cannot be written yet");
+                return;
+            }
+        };
+        for (folder, disk) in left {
+            tracing::info!(folder, samples = disk.samples(), "samples on disk of a device that is not collected any more are written");
+            let status = Arc::new(DeviceStatus::new(folder, "", ""));
+            status.set_scene(self.clock.clone(), Vec::new());
+            let (spool, sink): (_, Arc<dyn SampleSink>) = (Spool::on_disk(self.spools.samples_max, status, disk), self.ingest.clone());
+            self.leaving.lock().push(tokio::spawn(spool.drain(sink, self.shutdown.clone())));
+        }
     }
 
     /// Status of every device that runs.
@@ -191,6 +235,13 @@ impl DeviceSet {
     }
 }
 
+fn spool_on(disk: Option<SpoolDisk>, samples_max: usize, status: Arc<DeviceStatus>) -> Spool {
+    match disk {
+        Some(disk) => Spool::on_disk(samples_max, status, disk),
+        None => Spool::new(samples_max, status),
+    }
+}
+
 async fn ended(tasks: Vec<JoinHandle<()>>) {
     for task in tasks {
         if let Err(error) = task.await {
@@ -199,8 +250,16 @@ async fn ended(tasks: Vec<JoinHandle<()>>) {
     }
 }
 
-/// What the store holds of these tags.
-fn last_samples<'a>(ingest: &Ingest, tags: impl Iterator<Item = &'a Arc<Tag>>) -> anyhow::Result<Vec<Option<Sample>>> {
+/// The last samples of these tags: of the store, or of those that wait on disk.
+fn last_samples<'a>(
+    ingest: &Ingest,
+    tags: impl Iterator<Item = &'a Arc<Tag>>,
+    waiting: &HashMap<TagId, Sample>,
+) -> anyhow::Result<Vec<Option<Sample>>> {
     let reader = ingest.reader();
-    tags.map(|tag| reader.current(tag).with_context(|| format!("the last sample of tag {}", tag.name()))).collect()
+    let last = |tag: &Arc<Tag>| {
+        let stored = reader.current(tag).with_context(|| format!("the last sample of tag {}", tag.name()))?;
+        Ok(silence::latest(stored, waiting.get(&tag.id)))
+    };
+    tags.map(last).collect()
 }

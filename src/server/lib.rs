@@ -20,6 +20,7 @@ mod oidc;
 mod process;
 pub mod reload;
 mod silence;
+mod spooling;
 mod supervisor;
 mod unfilled;
 mod upkeep;
@@ -43,7 +44,7 @@ use self::{
     config::Configuration,
     configured::ConfiguredTags,
     descriptors::Descriptors,
-    devices::{ConfiguredTag, DeviceSet},
+    devices::{ConfiguredTag, DeviceSet, Spools},
     disk::DiskTrend,
     found::TagMaking,
     reload::{ReloadParts, ReloadSource, Reloader},
@@ -56,7 +57,7 @@ use historian_api::{
     ReloadCounts, ReloadError, ReloadReport, Services, Starting, WorkThreads,
 };
 use historian_audit::HeadKey;
-use historian_collector::{DeviceStatus, Spool};
+use historian_collector::{DeviceStatus, SpoolDirectory};
 use historian_ingest::{Ingest, IngestOptions};
 use historian_maintenance::KeeperOptions;
 use historian_model::{
@@ -67,7 +68,8 @@ use historian_oidc::Issuer;
 use historian_query::QueryEngine;
 use historian_store as store;
 use historian_store::{
-    Annotations, AuditLog, Catalog, Claim, ConfiguredCatalog, LiveStore, Maintenance, RunMark, SavedViews, Store, rocks::StoreOptions,
+    Annotations, AuditLog, Catalog, Claim, ConfiguredCatalog, LiveStore, Maintenance, PendingGaps, RunMark, SavedViews, Store,
+    rocks::StoreOptions,
 };
 use historian_tls::{ServerTls, TlsState};
 
@@ -152,7 +154,7 @@ pub async fn run_in(world: World, configuration: Configuration, shutdown: Cancel
     let opening = supervisor::opening();
     tracing::info!(http = %http_address, data_dir = %settings.data_dir.display(), "opening the store");
 
-    let OpenedServer { claim, catalog, store, ingest, annotations, views, maintenance, mark, devices, mut silence } = {
+    let OpenedServer { claim, catalog, store, ingest, annotations, views, maintenance, mark, devices, mut silence, spools } = {
         let (configuration, clock) = (configuration.clone(), clock.clone());
         tokio::task::spawn_blocking(move || open(claim, &configuration, descriptors, &clock, around_store)).await??
     };
@@ -180,12 +182,13 @@ pub async fn run_in(world: World, configuration: Configuration, shutdown: Cancel
 
     let collectors_stop = shutdown.child_token();
     let making = TagMaking::new(catalog.clone(), store.clone(), clock.clone());
-    let spool_samples_max = configuration.storage.spool_samples_max;
-    let devices = Arc::new(DeviceSet::new(ingest.clone(), making, clock.clone(), spool_samples_max, collectors_stop.clone()));
+    let spools = Spools { samples_max: configuration.storage.spool_samples_max, directory: spools };
+    let devices = Arc::new(DeviceSet::new(ingest.clone(), making, clock.clone(), spools, collectors_stop.clone()));
     for (collector, tags) in configuration.collectors.iter().zip(&tags) {
         devices.start(collector, tags)?;
     }
     let (unsettled, mut settling) = settle(silence, unwritten, &devices, (&ingest, store.clone()), &collectors_stop);
+    devices.drain_left();
     let collected = CancellationToken::new();
     let calls = CallLog::default();
     calls.set_slow(Duration::from_millis(configuration.log.slow_query_ms));
@@ -354,6 +357,8 @@ struct OpenedServer {
     devices: Vec<Vec<TagDefinition>>,
     /// What is to be done about the time since the run before.
     silence: Silence,
+    /// Where collected samples wait on disk.
+    spools: Option<Arc<SpoolDirectory>>,
 }
 
 /// Opens store, catalog and ingest in a directory that nobody else uses, and looks back at the run before. What may refuse the start has its
@@ -411,11 +416,15 @@ fn open(
     let held = held.map(|definition| (due.get(&definition.name).map_or(&definition.name, |tag| tag.name()), definition));
     // What is configured wins over what the catalog has.
     let collected: HashMap<_, _> = found.chain(held).collect();
-    let wanted = silence::WantedTags { collected, ended, now: clock.now() };
+    let spools = spooling::open(configuration);
+    let waiting = spools.as_ref().map(|spools| spools.newest()).unwrap_or_default();
+    let (file, pending) = PendingGaps::open(&configuration.server.data_dir);
+    let wanted = silence::WantedTags { collected, ended, waiting, pending, now: clock.now() };
     let mut silence = silence::look_back(&catalog, &ingest, store.as_ref(), &wanted)?;
     silence::record_gaps(&mut silence.gaps, store.as_ref()).context("recording gaps")?;
+    silence::keep_gaps(&mut silence, file);
     let (ingest, maintenance) = (Arc::new(ingest), Arc::new(maintenance));
-    Ok(OpenedServer { claim, catalog, store, ingest, annotations, views, maintenance, mark, devices, silence })
+    Ok(OpenedServer { claim, catalog, store, ingest, annotations, views, maintenance, mark, devices, silence, spools })
 }
 
 /// Makes the catalog say what the configuration says, but for tags whose value type would change; answers the tags of each device, and those
@@ -453,15 +462,14 @@ fn settle(
     (ingest, store): (&Arc<Ingest>, Arc<dyn Store>),
     shutdown: &CancellationToken,
 ) -> (impl Fn() -> Option<Timestamp> + use<>, JoinSet<()>) {
-    let status = Arc::new(DeviceStatus::new("historian", "", ""));
-    let before = Spool::new(2 * unwritten.len().max(1024), status);
+    let before = devices.spool_of_start(2 * unwritten.len().max(1024));
     for (tag, run) in unwritten.runs {
         before.push(tag, run);
     }
     let (sink, mut tasks): (Arc<dyn SampleSink>, _) = (ingest.clone(), JoinSet::new());
     tasks.spawn(before.clone().drain(sink, shutdown.clone()));
-    let recorded = Arc::new(AtomicBool::new(silence.gaps.is_empty()));
-    tasks.spawn(silence::record_later(silence.gaps, store, recorded.clone(), shutdown.clone()));
+    let recorded = Arc::new(AtomicBool::new(silence.gaps.is_empty() || silence.kept.is_some()));
+    tasks.spawn(silence::record_later(silence.gaps, silence.kept, store, recorded.clone(), shutdown.clone()));
     let (ended, devices) = (silence.ended, devices.clone());
     let unsettled = move || {
         let settled = before.unwritten_since().is_none() && recorded.load(Ordering::Relaxed);

@@ -326,6 +326,14 @@ impl Reloader {
                 Err(error) => tracing::error!(device = name, "cannot be started: {error}"),
             }
         }
+        let (devices, runtime) = (devices.clone(), tokio::runtime::Handle::current());
+        let draining = tokio::task::spawn_blocking(move || {
+            let _within = runtime.enter();
+            devices.drain_left();
+        });
+        if let Err(error) = draining.await {
+            tracing::error!("what removed devices left on disk is written by the next start: {error}");
+        }
         Ok(())
     }
 }

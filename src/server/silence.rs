@@ -32,7 +32,7 @@ use historian_model::{
     sink::{Durability, SampleSink, WriteMode},
 };
 use historian_read::{ReadError, merge::TagReader};
-use historian_store::{Catalog, Gap, GapReason, RunMark, Store, StoreError};
+use historian_store::{Catalog, Gap, GapReason, PendingGaps, RunMark, Store, StoreError};
 
 /// Bad samples of one write.
 const WRITE_SAMPLES: usize = 262_144;
@@ -50,6 +50,10 @@ pub struct WantedTags<'a> {
     pub collected: HashMap<&'a TagName, &'a TagDefinition>,
     /// When the run before ended, where that is known.
     pub ended: Option<Timestamp>,
+    /// The newest samples that it collected and left on disk, to be stored now.
+    pub waiting: HashMap<TagId, Sample>,
+    /// Gaps of earlier starts that are not on record yet.
+    pub pending: Vec<Gap>,
     pub now: Timestamp,
 }
 
@@ -63,6 +67,8 @@ pub struct Silence {
     pub unconfigured: Vec<TagId>,
     /// When the run before ended.
     pub ended: Option<Timestamp>,
+    /// The gaps are in a file until they are on record.
+    pub kept: Option<PendingGaps>,
 }
 
 /// Looks back at the run before. Changes nothing. Blocks.
@@ -78,7 +84,10 @@ pub fn look_back(catalog: &Catalog, ingest: &Ingest, store: &dyn Store, wanted: 
             continue;
         }
         match reader.current(&tag) {
-            Ok(last) => lasts.push((tag, last)),
+            Ok(last) => {
+                let last = latest(last, wanted.waiting.get(&tag.id));
+                lasts.push((tag, last));
+            }
             Err(error) if collected => return Err(error).with_context(|| format!("the last sample of tag {}", tag.name())),
             Err(error) => {
                 tracing::warn!(tag = %tag.name(), %error, "the last sample of a tag that is not collected any more cannot be read");
@@ -89,9 +98,10 @@ pub fn look_back(catalog: &Catalog, ingest: &Ingest, store: &dyn Store, wanted: 
     // A mark of the future is none: the clock was wrong then, or is now.
     let marked = wanted.ended.map(|ended| ended.0).filter(|&ended| ended <= wanted.now.0);
     let Some(ended) = marked.or_else(|| newest.filter(|&at| at <= wanted.now.0).max()) else {
-        return Ok(Silence::default());
+        return Ok(Silence { gaps: wanted.pending.clone(), ..Silence::default() });
     };
-    let ledger = read_ledger(store).context("reading the gaps on record")?;
+    let mut ledger = read_ledger(store).context("reading the gaps on record")?;
+    wanted.pending.iter().cloned().for_each(|gap| ledger.note(gap));
     let mut silence = Silence { ended: Some(Timestamp(ended)), ..Silence::default() };
     let mut was_collected = false;
     for (tag, last) in lasts {
@@ -105,6 +115,7 @@ pub fn look_back(catalog: &Catalog, ingest: &Ingest, store: &dyn Store, wanted: 
             Gap { time: wanted.now, tag: None, start: Some(ended), end: Some(wanted.now.0), reason: GapReason::CollectorDown, detail };
         silence.gaps.insert(0, gap);
     }
+    silence.gaps.splice(0..0, wanted.pending.iter().cloned());
     Ok(silence)
 }
 
@@ -128,7 +139,7 @@ pub fn of_changes(
     let reader = ingest.reader();
     let ledger = read_ledger(store).context("reading the gaps on record")?;
     let collected = wanted.iter().map(|definition| (&definition.name, definition)).collect();
-    let wanted = WantedTags { collected, ended: Some(now), now };
+    let wanted = WantedTags { collected, ended: Some(now), waiting: HashMap::new(), pending: Vec::new(), now };
     for tag in ended {
         let last = reader.current(tag).with_context(|| format!("the last sample of tag {}", tag.name()))?;
         // Their collectors end what they left open.
@@ -165,21 +176,26 @@ fn read_ledger(store: &dyn Store) -> Result<LedgerEnd, StoreError> {
         let page = store.gaps(from, WRITE_GAPS)?;
         let Some(&(last, _)) = page.last() else { return Ok(ledger) };
         from = last + 1;
-        for (_, gap) in page {
-            let is_absence = ABSENCES.contains(&gap.reason);
-            match (gap.tag, gap.start, gap.end) {
-                (None, Some(_), Some(end)) if gap.reason == GapReason::CollectorDown => ledger.begun = Some(end),
-                (Some(tag), Some(start), end) if is_absence || matches!(gap.reason, GapReason::NotConfigured | GapReason::Rejected) => {
-                    if is_absence && let Some(end) = end {
-                        ledger.over.insert(tag.clone(), end);
-                    }
-                    match end {
-                        None => drop(ledger.open.insert((gap.reason, tag), start)),
-                        Some(_) => drop(ledger.open.remove(&(gap.reason, tag))),
-                    }
+        page.into_iter().for_each(|(_, gap)| ledger.note(gap));
+    }
+}
+
+impl LedgerEnd {
+    /// Takes in the next gap in the order of recording.
+    fn note(&mut self, gap: Gap) {
+        let is_absence = ABSENCES.contains(&gap.reason);
+        match (gap.tag, gap.start, gap.end) {
+            (None, Some(_), Some(end)) if gap.reason == GapReason::CollectorDown => self.begun = Some(end),
+            (Some(tag), Some(start), end) if is_absence || matches!(gap.reason, GapReason::NotConfigured | GapReason::Rejected) => {
+                if is_absence && let Some(end) = end {
+                    self.over.insert(tag.clone(), end);
                 }
-                _ => {}
+                match end {
+                    None => drop(self.open.insert((gap.reason, tag), start)),
+                    Some(_) => drop(self.open.remove(&(gap.reason, tag))),
+                }
             }
+            _ => {}
         }
     }
 }
@@ -217,10 +233,14 @@ impl Silence {
             let Some(&start) = ledger.open.get(&(reason, name.clone())) else { continue };
             was_open = true;
             let again = match last.filter(|last| !Quality(last.quality).is_bad() && last.timestamp > start) {
-                Some(last) => came(start).unwrap_or_else(|error| {
-                    tracing::warn!(tag = name, %error, "where a gap ended cannot be read; it is taken to end with the last sample");
-                    Some(last.timestamp)
-                }),
+                Some(last) => {
+                    let came = came(start).unwrap_or_else(|error| {
+                        tracing::warn!(tag = name, %error, "where a gap ended cannot be read; it is taken to end with the last sample");
+                        None
+                    });
+                    // What waits on disk cannot be looked through.
+                    came.or(Some(last.timestamp))
+                }
                 None => None,
             };
             match again {
@@ -283,6 +303,14 @@ impl Silence {
             Ok(()) => self.samples.push((tag.id, run)),
             Err(error) => tracing::error!(tag = %name, %error, "the sample that ends the last value cannot be made; this is a bug"),
         }
+    }
+}
+
+/// The later one by source time of what is stored and what waits on disk; the latter where both have the same.
+pub fn latest(stored: Option<Sample>, waiting: Option<&Sample>) -> Option<Sample> {
+    match (stored, waiting) {
+        (Some(stored), Some(waiting)) if stored.timestamp > waiting.timestamp => Some(stored),
+        (stored, waiting) => waiting.cloned().or(stored),
     }
 }
 
@@ -390,18 +418,41 @@ pub fn record_gaps(gaps: &mut Vec<Gap>, store: &dyn Store) -> Result<(), StoreEr
     Ok(())
 }
 
+/// Keeps in a file what found no room at a start, so that it is not lost with this run. Blocks.
+pub fn keep_gaps(silence: &mut Silence, pending: PendingGaps) {
+    if silence.gaps.is_empty() {
+        pending.clear();
+        return;
+    }
+    match pending.keep(&silence.gaps) {
+        Ok(()) => silence.kept = Some(pending),
+        Err(error) => tracing::error!(%error, "gaps that cannot be recorded yet cannot be kept either: the next start finds them again"),
+    }
+}
+
 /// Records, as soon as there is room, the gaps that found none at the start; `recorded` says when there are none left.
-pub async fn record_later(mut gaps: Vec<Gap>, store: Arc<dyn Store>, recorded: Arc<AtomicBool>, stop: CancellationToken) {
+pub async fn record_later(
+    mut gaps: Vec<Gap>,
+    kept: Option<PendingGaps>,
+    store: Arc<dyn Store>,
+    recorded: Arc<AtomicBool>,
+    stop: CancellationToken,
+) {
     let mut backoff = Backoff::new(MARK_INTERVAL, RECORD_WAIT_MAX);
     while !gaps.is_empty() {
         tokio::select! {
             () = tokio::time::sleep(backoff.next_delay()) => {}
-            // The next start finds them again: the mark still says when the run before ended.
+            // The next start finds them again: in the file, or because the mark still says when the run before ended.
             () = stop.cancelled() => return,
         }
-        let store = store.clone();
+        let (store, kept) = (store.clone(), kept.clone());
         let tried = tokio::task::spawn_blocking(move || {
+            let before = gaps.len();
             let failed = record_gaps(&mut gaps, store.as_ref()).err();
+            if let Some(kept) = kept.filter(|_| gaps.len() < before) {
+                // Those that are left stay in it.
+                if gaps.is_empty() { kept.clear() } else { drop(kept.keep(&gaps)) }
+            }
             (gaps, failed)
         });
         let Ok((left, failed)) = tried.await else { return };
@@ -501,7 +552,13 @@ mod tests {
         /// One start with these collected tags.
         fn begin(&self, collected: &[TagDefinition], ended: Option<i64>, now: i64) {
             let by_name = collected.iter().map(|definition| (&definition.name, definition)).collect();
-            let wanted = WantedTags { collected: by_name, ended: ended.map(Timestamp), now: Timestamp(now) };
+            let wanted = WantedTags {
+                collected: by_name,
+                ended: ended.map(Timestamp),
+                waiting: HashMap::new(),
+                pending: Vec::new(),
+                now: Timestamp(now),
+            };
             let TestHistorian { catalog, ingest, store, .. } = &self.historian;
             let mut silence = look_back(catalog, ingest, store.as_ref(), &wanted).unwrap();
             record_gaps(&mut silence.gaps, store.as_ref()).unwrap();

@@ -20,6 +20,7 @@ pub mod maintenance;
 pub mod memory;
 pub mod note;
 mod pace;
+mod pending_gap;
 pub mod rocks;
 mod run_mark;
 pub mod salvage;
@@ -44,6 +45,7 @@ pub use live::LiveStore;
 pub use maintenance::{BackupPolicy, Maintenance};
 pub use memory::MemoryStore;
 pub use note::{Annotation, AnnotationDraft, Annotations, NoteError, SavedView, SavedViews, ViewDraft};
+pub use pending_gap::PendingGaps;
 pub use rocks::{RocksStore, RocksView};
 pub use run_mark::RunMark;
 

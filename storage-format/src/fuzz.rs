@@ -8,7 +8,10 @@ use std::fmt::Write as _;
 use crate::codec::{QualityCodec, TimestampCodec, ValueCodec};
 use crate::codec::{entropy, frames, integers, quality, timestamps};
 use crate::effort::Effort;
-use crate::{Bitmap, CHUNK_HEADER_BYTES, Chunk, ChunkHeader, Samples, StringColumn, ValueType, Values, encode_chunk_with, journal};
+use crate::{
+    Bitmap, CHUNK_HEADER_BYTES, Chunk, ChunkHeader, Samples, StringColumn, ValueType, Values, encode_chunk_with, journal,
+    spool as spool_file,
+};
 
 /// A function that a target runs.
 pub type FuzzTarget = fn(&[u8]);
@@ -17,6 +20,7 @@ pub type FuzzTarget = fn(&[u8]);
 pub const TARGETS: &[(&str, FuzzTarget)] = &[
     ("chunk", chunk),
     ("record", record),
+    ("spool", spool),
     ("round_trip", round_trip),
     ("timestamps", timestamp_codecs),
     ("qualities", quality_codecs),
@@ -133,6 +137,20 @@ fn record(bytes: &[u8]) {
                 assert_eq!(journal::decode_record(&again), Ok(record));
             }
         }
+    }
+}
+
+/// Frames are found in any bytes, and what is found is a frame.
+fn spool(bytes: &[u8]) {
+    let _ = spool_file::decode_spool_header(bytes);
+    let _ = spool_file::decode_spool_frame(bytes);
+    if let Some(at) = spool_file::find_spool_frame(bytes, 0) {
+        assert!(spool_file::decode_spool_frame(&bytes[at..]).is_ok());
+    }
+    let record = Samples::new(ValueType::F64);
+    let mut framed = bytes.to_vec();
+    if spool_file::encode_spool_frame(1, [(1, &record)].into_iter(), &mut framed).is_ok() {
+        assert!(spool_file::find_spool_frame(&framed, 0).is_some_and(|at| at <= bytes.len()));
     }
 }
 
@@ -281,6 +299,10 @@ mod tests {
         let mut bytes = Vec::new();
         if name == "record" {
             let _ = journal::encode_record([(1, &samples), (2, &samples)].into_iter(), &mut bytes);
+            return bytes;
+        }
+        if name == "spool" {
+            let _ = spool_file::encode_spool_frame(1, [(1, &samples), (2, &samples)].into_iter(), &mut bytes);
             return bytes;
         }
         samples.sort_and_dedup();

@@ -4,7 +4,8 @@
 //! It stands between ingest, which hands it runs of [`Samples`], and the store, which keeps the
 //! bytes. It does no I/O and knows neither `RocksDB` nor Arrow; its columns are laid out so that
 //! Arrow arrays can take them over without a copy. The normative text is in the Markdown files of
-//! this folder (`README.md`, `chunk.md`, `codecs.md`, `keys.md`, `journal.md`).
+//! this folder (`README.md`, `chunk.md`, `codecs.md`, `keys.md`, `journal.md`, `rollup.md`,
+//! `spool.md`).
 //!
 //! ```
 //! use historian_format::{Chunk, Samples, Value, ValueType, encode_chunk};
@@ -36,6 +37,7 @@ pub mod journal;
 pub mod keys;
 pub mod rollup;
 mod samples;
+pub mod spool;
 mod string_column;
 mod value;
 mod values;

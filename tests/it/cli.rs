@@ -159,6 +159,7 @@ fn every_key_has_a_row_in_the_document_and_every_row_a_key() {
         ("Root", strange.to_owned(), "qqqqqqqqqqqq"),
         ("`[server]`", format!("[server]\n{strange}"), "server.qqqqqqqqqqqq"),
         ("`[storage]`", format!("[storage]\n{strange}"), "storage.qqqqqqqqqqqq"),
+        ("`[spool]`", format!("[spool]\n{strange}"), "spool.qqqqqqqqqqqq"),
         ("`[limits]`", format!("[limits]\n{strange}"), "limits.qqqqqqqqqqqq"),
         ("`[backup]`", format!("[backup]\n{strange}"), "backup.qqqqqqqqqqqq"),
         ("`[scrub]`", format!("[scrub]\n{strange}"), "scrub.qqqqqqqqqqqq"),

@@ -57,35 +57,40 @@ impl StoreLayer for Tight {
 }
 
 /// A historian in this process with one Modbus device, over a store whose room the test decides on.
-struct Narrow {
+pub struct Narrow {
     _peer: Peer,
     directory: tempfile::TempDir,
     file: std::path::PathBuf,
     runtime: tokio::runtime::Runtime,
-    full: Arc<AtomicBool>,
+    pub full: Arc<AtomicBool>,
 }
 
 /// A run of it.
-struct Run<'a> {
+pub struct Run<'a> {
     narrow: &'a Narrow,
-    listen: SocketAddr,
+    pub listen: SocketAddr,
     stop: CancellationToken,
     server: tokio::task::JoinHandle<anyhow::Result<()>>,
 }
 
 impl Narrow {
     /// Polls `plc/a` every 100 ms. `more` stands before the device in the configuration.
-    fn new(more: &str) -> Narrow {
+    pub fn new(more: &str) -> Narrow {
+        Narrow::of(more, 100, "[[modbus.tag]]\nname = \"plc/a\"\naddress = \"input:10\"\n")
+    }
+
+    /// Polls these tags.
+    pub fn of(more: &str, scan_ms: u32, tags: &str) -> Narrow {
         let (peer, port) = Peer::python("modbus_server.py", &["tcp"]);
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("historian.toml");
-        let device = format!("[[modbus]]\nname = \"plc\"\nendpoint = \"127.0.0.1:{port}\"\nscan_ms = 100\n");
-        std::fs::write(&file, format!("{more}{device}[[modbus.tag]]\nname = \"plc/a\"\naddress = \"input:10\"\n")).unwrap();
+        let device = format!("[[modbus]]\nname = \"plc\"\nendpoint = \"127.0.0.1:{port}\"\nscan_ms = {scan_ms}\n");
+        std::fs::write(&file, format!("{more}{device}{tags}")).unwrap();
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
         Narrow { _peer: peer, directory, file, runtime, full: Arc::default() }
     }
 
-    fn run(&self) -> Run<'_> {
+    pub fn run(&self) -> Run<'_> {
         let [listen, http] = free_addresses();
         let data_dir = Some(self.directory.path().join("data"));
         let overrides = Overrides { listen: Some(listen), http: Some(http), data_dir, ..Overrides::default() };
@@ -104,14 +109,14 @@ impl Narrow {
 }
 
 impl Run<'_> {
-    fn stop(self) {
+    pub fn stop(self) {
         self.stop.cancel();
         self.narrow.runtime.block_on(self.server).unwrap().unwrap();
     }
 }
 
 /// Waits for this many gaps of a reason: tag, start, end.
-fn await_gaps(server: &impl Serving, reason: &str, count: usize) -> Vec<(Option<String>, i64, i64)> {
+pub fn await_gaps(server: &impl Serving, reason: &str, count: usize) -> Vec<(Option<String>, i64, i64)> {
     let time = |gap: &serde_json::Value, bound: &str| gap[bound].as_str().map_or(i64::MAX, nanoseconds);
     let until = Instant::now() + Duration::from_mins(1);
     loop {
@@ -124,7 +129,7 @@ fn await_gaps(server: &impl Serving, reason: &str, count: usize) -> Vec<(Option<
     }
 }
 
-fn device(server: &impl Serving, name: &str) -> DeviceStatus {
+pub fn device(server: &impl Serving, name: &str) -> DeviceStatus {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let devices = runtime.block_on(async {
         let mut client = CollectorServiceClient::connect(format!("http://{}", server.address())).await.unwrap();
@@ -155,7 +160,7 @@ fn a_store_without_room_for_a_while_costs_no_collected_sample() {
 
 #[test]
 fn what_a_full_spool_drops_is_bad_and_a_gap_from_the_first_lost_sample_to_the_next_kept_one() {
-    let narrow = Narrow::new("[storage]\nspool_samples_max = 32\n");
+    let narrow = Narrow::new("[storage]\nspool_samples_max = 32\n[spool]\nbytes_max = 0\n");
     let run = narrow.run();
     let before = await_good(&run.listen, "plc/a", 0, 5).len();
     narrow.full.store(true, Ordering::SeqCst);
@@ -178,8 +183,8 @@ fn what_a_full_spool_drops_is_bad_and_a_gap_from_the_first_lost_sample_to_the_ne
 }
 
 #[test]
-fn what_waits_for_room_when_the_historian_stops_is_told_by_the_next_start() {
-    let narrow = Narrow::new("");
+fn what_waits_for_room_in_memory_when_the_historian_stops_is_told_by_the_next_start() {
+    let narrow = Narrow::new("[spool]\nbytes_max = 0\n");
     let run = narrow.run();
     let before = await_good(&run.listen, "plc/a", 0, 5);
     narrow.full.store(true, Ordering::SeqCst);

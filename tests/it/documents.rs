@@ -10,7 +10,7 @@ use std::{
 use arrow_flight::{Empty, flight_service_client::FlightServiceClient};
 use futures::TryStreamExt;
 use historian::server::config::{
-    self, Configuration, LimitSettings, LogSettings, Overrides, PROTOCOLS, ScrubSettings, ServerSettings, StorageSettings,
+    self, Configuration, LimitSettings, LogSettings, Overrides, PROTOCOLS, ScrubSettings, ServerSettings, SpoolSettings, StorageSettings,
 };
 
 use crate::support::{
@@ -224,6 +224,7 @@ fn the_defaults_of_the_document_are_those_of_the_program() {
     };
     assert_eq!(defaults_of("storage").storage, StorageSettings::default());
     assert_eq!(defaults_of("limits").limits, LimitSettings::default());
+    assert_eq!(defaults_of("spool").spool, SpoolSettings::default());
     assert_eq!(defaults_of("scrub").scrub, ScrubSettings::default());
     assert_eq!(defaults_of("log").log, LogSettings::default());
     let server = ServerSettings { data_dir: PathBuf::from("/historian-data"), ..ServerSettings::default() };

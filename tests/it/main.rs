@@ -45,6 +45,7 @@ mod salvage;
 mod selection;
 mod shares;
 mod silence;
+mod spooled;
 mod sql;
 mod storing_less;
 mod sunspec;

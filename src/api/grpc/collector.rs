@@ -12,7 +12,7 @@ use historian_collector::{DeviceStatus, tag_state::UndeliveredTag};
 /// Tags told of that do not deliver, per device.
 const UNDELIVERED_MAX: usize = 1_000;
 /// Bytes of what is told of every device.
-const COUNTERS_BYTES: usize = 256;
+const COUNTERS_BYTES: usize = 320;
 
 pub struct CollectorRpc(pub Arc<Api>);
 
@@ -41,7 +41,7 @@ fn message(device: &DeviceStatus, bytes_max: usize) -> v1::DeviceStatus {
         fits.is_some()
     };
     let (undelivered_tags, undelivered) = device.undelivered(UNDELIVERED_MAX);
-    let pace = device.pace();
+    let (pace, backlog) = (device.pace(), device.backlog());
     let told = |UndeliveredTag { tag, reason, since }| v1::UndeliveredTag { tag, reason: status::shortened(&reason), since: since.0 };
     let undelivered = undelivered.into_iter().map(told).take_while(|told| fits(answer::bytes_within(told))).collect();
     view.holes.truncate(view.holes.iter().take_while(|hole| fits(hole.len() + 6)).count());
@@ -70,5 +70,8 @@ fn message(device: &DeviceStatus, bytes_max: usize) -> v1::DeviceStatus {
         latency_p50: pace.latency_p50.map(tag_status::nanoseconds),
         latency_p99: pace.latency_p99.map(tag_status::nanoseconds),
         clock_offset: pace.clock_offset,
+        samples_waiting: backlog.samples,
+        samples_on_disk: backlog.disk_samples,
+        spool_disk_bytes: backlog.disk_bytes,
     }
 }

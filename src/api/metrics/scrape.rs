@@ -183,8 +183,14 @@ const DEVICE_COUNTERS: [DeviceValue; 9] = [
     }),
 ];
 
-const DEVICE_GAUGES: [DeviceValue; 6] = [
+const DEVICE_GAUGES: [DeviceValue; 10] = [
     ("historian_device_spool_samples", "Samples that were collected and wait to be stored", |device| device.backlog().samples),
+    ("historian_device_spool_disk_samples", "Of these samples, those that wait on disk", |device| device.backlog().disk_samples),
+    ("historian_device_spool_disk_bytes", "Bytes of the samples that wait on disk", |device| device.backlog().disk_bytes),
+    ("historian_device_spool_disk_segments", "Files of the samples that wait on disk", |device| device.backlog().disk_segments),
+    ("historian_device_spool_failing", "1 while samples should wait on disk and cannot, else 0", |device| {
+        device.backlog().disk_failing.into()
+    }),
     (
         "historian_device_lag_seconds",
         "Age of the oldest sample that was collected and waits to be stored, in whole seconds; 0 when none waits",

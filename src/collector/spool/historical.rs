@@ -1,7 +1,8 @@
 //! Samples of a device's own history on their way through its spool: behind everything that the device delivers now, and never dropped for it.
 //!
 //! Whoever brings them waits for room (`Spool::history_written`), so that what waits is bounded by what is brought at once. They are counted by
-//! themselves, and say nothing of whether a tag delivers.
+//! themselves, and say nothing of whether a tag delivers. They wait in memory only: what a stop or a kill takes of them is on record as a gap that
+//! is not filled, and is read again.
 
 use std::collections::VecDeque;
 
@@ -16,6 +17,13 @@ pub(super) struct HistoryQueue(VecDeque<(TagId, Samples)>);
 impl HistoryQueue {
     pub(super) fn push(&mut self, tag: TagId, run: Samples) {
         self.0.push_back((tag, run));
+    }
+
+    /// Puts back what was taken last and is not written.
+    pub(super) fn put_back(&mut self, batch: SampleBatch) {
+        for run in batch.runs.into_iter().rev() {
+            self.0.push_front(run);
+        }
     }
 
     /// The oldest runs, of about so many samples at most; `None` where nothing waits.

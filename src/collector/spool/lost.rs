@@ -122,6 +122,11 @@ impl Ledger {
         }
     }
 
+    /// Samples that were damaged while they waited.
+    pub(super) fn damaged(&mut self, losses: impl IntoIterator<Item = Loss>) {
+        self.losses.extend(losses);
+    }
+
     /// A tag of which samples were rejected that came from `since` on. Answers where a Bad sample ends its last value, where none does yet.
     pub(super) fn rejected(&mut self, tag: &RejectedTag, since: Timestamp, now: Timestamp) -> Option<Timestamp> {
         let behind = tag.newest.map_or(i64::MIN, |newest| newest.0.saturating_add(1));

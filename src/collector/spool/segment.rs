@@ -1,18 +1,19 @@
 //! What waits in a spool, and what of it is written at once.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, time::Instant};
 
 use historian_model::{Quality, SampleBatch, Samples, TagId, Timestamp, ValueType};
 
 /// Samples that go to the sink in one batch: a run per tag (more where a run could not be joined).
-#[derive(Default)]
 pub(super) struct SpoolSegment {
     pub(super) runs: Vec<(TagId, Samples)>,
     /// Place in `runs` of the last run of each tag.
-    places: HashMap<TagId, usize>,
+    pub(super) places: HashMap<TagId, usize>,
     pub(super) samples: usize,
     /// When its first sample came.
     pub(super) since: Timestamp,
+    /// The same by a clock that nobody sets.
+    pub(super) came: Instant,
 }
 
 /// How a run begins and ends.
@@ -45,7 +46,7 @@ pub(super) enum SpooledKind {
 
 impl SpoolSegment {
     pub(super) fn beginning(since: Timestamp) -> SpoolSegment {
-        SpoolSegment { since, ..SpoolSegment::default() }
+        SpoolSegment { runs: Vec::new(), places: HashMap::new(), samples: 0, since, came: Instant::now() }
     }
 
     pub(super) fn push(&mut self, tag: TagId, run: Samples) {

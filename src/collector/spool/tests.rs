@@ -1,9 +1,13 @@
 //! Units of the spool: beside a sink that refuses as it is told.
 
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
 use super::*;
 use historian_model::{
     Clock, ManualClock, TagName,
-    sink::{Loss, LossReason, RejectedTag, Rejection},
+    sink::{Acknowledgement, Durability, Loss, LossReason, RefusedWrite, RejectedTag, Rejection, SampleSink, WriteError, WriteMode},
 };
 
 fn run(timestamps: &[i64]) -> Samples {
@@ -99,6 +103,8 @@ struct Choosy {
     unrecorded: AtomicUsize,
     /// How many writes find no room.
     full: AtomicUsize,
+    /// How many writes are lost, and nobody knows whether they are stored.
+    losing: AtomicUsize,
     deleted: Option<TagId>,
     /// Samples later than this are rejected.
     latest: Option<i64>,
@@ -125,6 +131,10 @@ impl SampleSink for Choosy {
         if self.full.load(Ordering::Relaxed) > 0 {
             self.full.fetch_sub(1, Ordering::Relaxed);
             return Err(RefusedWrite::whole(WriteError::Full("no room".into()), batch));
+        }
+        if self.losing.load(Ordering::Relaxed) > 0 {
+            self.losing.fetch_sub(1, Ordering::Relaxed);
+            return Err(RefusedWrite::whole(WriteError::Stopped("its writer is gone".into()), SampleBatch::default()));
         }
         if let Some(gone) = batch.runs.iter().find(|(tag, _)| Some(*tag) == self.deleted) {
             return Err(RefusedWrite::whole(WriteError::UnknownTag(gone.0.0), batch));
@@ -345,7 +355,7 @@ async fn history_is_written_behind_what_is_live_and_says_nothing_of_now() {
     spool.push_history(TagId(2), history);
     spool.push(TagId(1), run(&[30]));
     assert!(!status.has_troubles() && spool.depth() == 1);
-    let first = spool.take_part();
+    let (first, _) = spool.take_part();
     assert_eq!((first.kind, first.batch.len()), (SpooledKind::Live, 1));
     spool.push(TagId(1), run(&[31]));
     let (sink, stop) = (Arc::new(Choosy::default()), CancellationToken::new());
@@ -370,4 +380,19 @@ async fn history_that_is_not_taken_leaves_the_value_of_now_alone() {
     spool.drain(sink.clone(), stop).await;
     assert_eq!(sink.written(), [(1, 10, false), (1, 12, false)]);
     assert_eq!((counts(&status).1, sink.told()), (1, Vec::new()));
+}
+
+#[tokio::test]
+async fn history_that_the_store_loses_is_written_once_more_before_it_counts_as_written() {
+    let status = Arc::new(DeviceStatus::new("d", "opcua", "e"));
+    let (spool, stop) = (Spool::new(1_000, status.clone()), CancellationToken::new());
+    spool.push_history(TagId(1), run(&[10, 11]));
+    spool.push_history(TagId(2), run(&[12]));
+    let sink = Arc::new(Choosy { losing: AtomicUsize::new(1), ..Choosy::default() });
+    let draining = tokio::spawn(spool.clone().drain(sink.clone(), stop.clone()));
+    tokio::time::timeout(Duration::from_secs(30), spool.history_written(0)).await.unwrap();
+    assert_eq!(sink.written(), [(1, 10, false), (1, 11, false), (2, 12, false)]);
+    assert_eq!((counts(&status), status.samples_backfilled.load(Ordering::Relaxed)), ((0, 0, 0), 3));
+    stop.cancel();
+    draining.await.unwrap();
 }

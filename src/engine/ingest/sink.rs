@@ -92,6 +92,7 @@ impl SampleSink for Ingest {
         let gap = |loss: &Loss| {
             let reason = match loss.reason {
                 LossReason::SpoolOverflow => GapReason::SpoolOverflow,
+                LossReason::DataLoss => GapReason::DataLoss,
                 LossReason::Rejected => GapReason::Rejected,
                 LossReason::DeviceDown => GapReason::DeviceDown,
                 LossReason::Refused => GapReason::Refused,

@@ -23,6 +23,7 @@ pub fn fixed_keys(old: &Configuration, new: &Configuration) -> Vec<String> {
         keys.push("zone".to_owned());
     }
     section(&mut keys, "storage", &old.storage, &new.storage);
+    section(&mut keys, "spool", &old.spool, &new.spool);
     section(&mut keys, "backup", &old.backup, &new.backup);
     section(&mut keys, "scrub", &old.scrub, &new.scrub);
     section(&mut keys, "audit", &old.audit, &new.audit);
@@ -78,7 +79,7 @@ mod tests {
         assert_eq!(fixed_keys(&old, &read("[limits]\nquery_rows_max = 7\n[storage]\ncache_bytes = 134217728\n")), Vec::<String>::new());
         let new = read(
             "[server]\nlisten = \"127.0.0.1:1\"\n[log]\nlevel = \"debug\"\nformat = \"json\"\n\
-             [trace]\nendpoint = \"http://127.0.0.1:4317\"\n[storage]\ndisk_reserve_bytes = 7\n\
+             [trace]\nendpoint = \"http://127.0.0.1:4317\"\n[storage]\ndisk_reserve_bytes = 7\n[spool]\npath = \"s\"\n\
              [backup]\ndirectory = \"b\"\n[scrub]\ninterval = \"off\"\n[audit]\nheads_interval_s = 60\n[sql]\nzone = \"Europe/Berlin\"\n",
         );
         let keys = [
@@ -87,6 +88,7 @@ mod tests {
             "trace",
             "storage.cache_bytes",
             "storage.disk_reserve_bytes",
+            "spool.path",
             "backup.directory",
             "scrub.interval",
             "audit.heads_interval_s",

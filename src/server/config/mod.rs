@@ -32,8 +32,8 @@ use document::Document;
 pub(super) use door::unreachable;
 use settings::RetentionSettings;
 pub use settings::{
-    AuditSettings, BackupSettings, Bytes, LimitSettings, LogFormat, LogSettings, Period, ScrubSettings, ServerSettings, StorageSettings,
-    TlsSettings, ZoneSettings,
+    AuditSettings, BackupSettings, Bytes, LimitSettings, LogFormat, LogSettings, Period, ScrubSettings, ServerSettings, SpoolSettings,
+    StorageSettings, TlsSettings, ZoneSettings,
 };
 use settings::{NumberLimits, ServerSection};
 use tag_file::TagRow;
@@ -49,13 +49,14 @@ use historian_trace::TraceSettings;
 const FILE_BYTES_MAX: u64 = 64 << 20;
 
 /// Keys at the root of the file beside the protocols.
-const ROOT_KEYS: [&str; 15] = [
+const ROOT_KEYS: [&str; 16] = [
     "server",
     "log",
     "trace",
     "tls",
     "oidc",
     "storage",
+    "spool",
     "retention",
     "backup",
     "scrub",
@@ -81,6 +82,7 @@ pub struct Configuration {
     /// An identity provider whose tokens are taken.
     pub oidc: Option<OidcSettings>,
     pub storage: StorageSettings,
+    pub spool: SpoolSettings,
     /// In the order of the file.
     pub retention: Vec<RetentionGroup>,
     pub backup: BackupSettings,
@@ -157,13 +159,16 @@ pub fn parse(file: &str, text: &str, directory: &Path, overrides: &Overrides) ->
     let mut configuration = Configuration {
         log: document.section("log"),
         storage: document.section("storage"),
+        spool: document.section("spool"),
         backup: document.section("backup"),
         scrub: document.section("scrub"),
         audit: document.section("audit"),
         limits: document.section("limits"),
         ..Configuration::default()
     };
-    for path in [&mut configuration.backup.directory, &mut configuration.audit.heads_file].into_iter().flatten() {
+    for path in
+        [&mut configuration.backup.directory, &mut configuration.audit.heads_file, &mut configuration.spool.path].into_iter().flatten()
+    {
         *path = directory.join(&*path);
     }
     for table in document.devices("retention") {
@@ -322,6 +327,7 @@ fn finish(
     let bounds: Vec<NumberLimits> = [
         configuration.log.bounds(),
         configuration.storage.bounds(),
+        configuration.spool.bounds(),
         configuration.backup.bounds(),
         configuration.scrub.bounds(),
         configuration.audit.bounds(),

@@ -1,5 +1,5 @@
-//! The settings of a historian that are not about devices: sections `[server]`, `[log]`, `[tls]`, `[storage]`, `[backup]`, `[scrub]`, `[audit]` and
-//! `[limits]`, their defaults and bounds.
+//! The settings of a historian that are not about devices: sections `[server]`, `[log]`, `[tls]`, `[storage]`, `[spool]`, `[backup]`, `[scrub]`,
+//! `[audit]` and `[limits]`, their defaults and bounds.
 
 use std::{
     fmt,
@@ -172,6 +172,40 @@ impl Default for StorageSettings {
             retention_interval_s: 3_600,
             tags_max: TAGS_MAX,
         }
+    }
+}
+
+/// Collected samples that wait on disk: `[spool]`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SpoolSettings {
+    /// Absent: `spool` in the data directory.
+    pub path: Option<PathBuf>,
+    /// Of all devices together; 0 for none on disk.
+    pub bytes_max: Bytes,
+    /// What came earlier is given up; `off` for any age.
+    pub age_max: Period,
+    /// Free space of its file system below which nothing more goes there. Absent: a fortieth of it, at most 256 MiB, and at most half of
+    /// `storage.disk_reserve_bytes`.
+    pub disk_reserve_bytes: Option<Bytes>,
+}
+
+impl Default for SpoolSettings {
+    fn default() -> SpoolSettings {
+        SpoolSettings { path: None, bytes_max: Bytes::mebi(1024), age_max: Period(None), disk_reserve_bytes: None }
+    }
+}
+
+impl SpoolSettings {
+    pub(super) fn bounds(&self) -> Vec<NumberLimits> {
+        const MIB: u64 = 1 << 20;
+        // Less holds no more than what is written at once.
+        let bytes_min = if self.bytes_max.0 == 0 { 0 } else { MIB };
+        vec![
+            ("spool.bytes_max", self.bytes_max.0, bytes_min..=1024 * 1024 * MIB),
+            ("spool.age_max", self.age_max.0.map_or(60, |age| age.as_secs()), 60..=10 * 366 * 86_400),
+            ("spool.disk_reserve_bytes", self.disk_reserve_bytes.map_or(0, |bytes| bytes.0), 0..=1 << 50),
+        ]
     }
 }
 
@@ -632,6 +666,7 @@ mod tests {
             BackupSettings::default().bounds(),
             LimitSettings::default().bounds(),
             ScrubSettings::default().bounds(),
+            SpoolSettings::default().bounds(),
             LogSettings::default().bounds(),
         ];
         for (key, value, bounds) in bounds.concat() {

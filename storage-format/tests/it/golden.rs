@@ -7,7 +7,7 @@
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
-use historian_format::{CHUNK_HEADER_BYTES, Chunk, Extreme, Samples, TimestampCodec, Value, journal};
+use historian_format::{CHUNK_HEADER_BYTES, Chunk, Extreme, Samples, TimestampCodec, Value, journal, spool};
 
 use crate::case::{cases, small_cases};
 
@@ -121,8 +121,8 @@ fn golden_chunks_are_read_as_ever_and_written_as_the_last_ones() {
     }
 }
 
-#[test]
-fn the_golden_record_is_read_and_written_as_ever() {
+/// What the golden record and segment hold.
+fn batch() -> Vec<(u32, Samples)> {
     let mut runs: Vec<(u32, Samples)> = small_cases().into_iter().map(|case| (case.tag_id, case.samples)).collect();
     // What only a journal may hold: a repeated tag, falling and equal timestamps, an empty run.
     let mut falling = Samples::new(historian_format::ValueType::I64);
@@ -131,6 +131,12 @@ fn the_golden_record_is_read_and_written_as_ever() {
     }
     runs.push((1, falling));
     runs.push((99, Samples::new(historian_format::ValueType::String)));
+    runs
+}
+
+#[test]
+fn the_golden_record_is_read_and_written_as_ever() {
+    let runs = batch();
     let mut made = Vec::new();
     journal::encode_record(runs.iter().map(|(tag_id, samples)| (*tag_id, samples)), &mut made).unwrap();
     let bytes = frozen("batch.record", &made);
@@ -138,6 +144,23 @@ fn the_golden_record_is_read_and_written_as_ever() {
     assert_eq!(text.as_bytes(), frozen("batch.record.txt", text.as_bytes()));
     let decoded = journal::decode_record(&bytes).unwrap().runs;
     assert_eq!(decoded, runs);
+    assert_eq!(made, bytes, "encoded again");
+}
+
+#[test]
+fn the_golden_segment_is_read_and_written_as_ever() {
+    let runs = batch();
+    let (first, second) = runs.split_at(runs.len() / 2);
+    let mut made = spool::encode_spool_header(7).to_vec();
+    for (since, runs) in [(1_767_225_600_000_000_000, first), (1_767_225_601_000_000_000, second)] {
+        spool::encode_spool_frame(since, runs.iter().map(|(tag_id, run)| (*tag_id, run)), &mut made).unwrap();
+    }
+    let bytes = frozen("batch.spool", &made);
+    assert_eq!(spool::decode_spool_header(&bytes).unwrap(), spool::SpoolHeader { number: 7, drained: 40 });
+    let frame = spool::decode_spool_frame(&bytes[40..]).unwrap();
+    assert_eq!((frame.since, frame.runs.as_slice()), (1_767_225_600_000_000_000, first));
+    let frame = spool::decode_spool_frame(&bytes[40 + frame.bytes..]).unwrap();
+    assert_eq!((frame.since, frame.runs.as_slice()), (1_767_225_601_000_000_000, second));
     assert_eq!(made, bytes, "encoded again");
 }
 

@@ -3,6 +3,7 @@
 use historian_format::{
     Chunk, Samples, Value, ValueType, journal, keys,
     rollup::{RollupBlock, RollupLevel, RollupState},
+    spool,
 };
 
 use crate::case::{encode, samples};
@@ -71,6 +72,18 @@ fn the_record_with_a_deletion_in_journal_md_is_one() {
     assert_eq!(hex_after(document, heading), made, "{made:02x?}");
     let record = journal::decode_record(&made).unwrap();
     assert_eq!((record.deletions, record.runs), (vec![deletion], vec![(7, expected)]));
+}
+
+#[test]
+fn the_segment_in_spool_md_is_one() {
+    let bytes = hex_after(include_str!("../../spool.md"), "## Worked example");
+    let run = table_after(include_str!("../../journal.md"), "## Worked example");
+    let mut made = spool::encode_spool_header(1).to_vec();
+    spool::encode_spool_frame(START, [(7, &run)].into_iter(), &mut made).unwrap();
+    assert_eq!(bytes, made, "{made:02x?}");
+    assert_eq!(spool::decode_spool_header(&bytes).unwrap(), spool::SpoolHeader { number: 1, drained: 40 });
+    let frame = spool::decode_spool_frame(&bytes[spool::SPOOL_HEADER_BYTES..]).unwrap();
+    assert_eq!((frame.since, frame.runs, frame.bytes), (START, vec![(7, run)], bytes.len() - spool::SPOOL_HEADER_BYTES));
 }
 
 #[test]

@@ -33,7 +33,7 @@ const ROOMS: &[Room] = &[
     room("src/engine/ingest", &["format", "maintenance", "model", "read", "store"]),
     room("src/query", &["format", "model", "operators", "read", "store"]),
     room("src/sql", &["format", "model", "operators", "query", "read", "store"]),
-    room("src/collector", &["model"]),
+    room("src/collector", &["format", "model"]),
     room("src/collector/modbus", &["collector", "model", "tls"]),
     room("src/collector/mqtt", &["collector", "model", "tls"]),
     room("src/collector/opcua", &["collector", "model"]),

@@ -8,6 +8,7 @@ mod r05_fsync;
 mod r06_slow;
 mod r07_clock;
 mod r08_devices;
+mod r09_forward;
 mod r10_attack;
 mod r11_unread;
 mod r12_connections;
@@ -56,6 +57,7 @@ pub const TESTS: &[&Test] = &[
     &r06_slow::TEST,
     &r07_clock::TEST,
     &r08_devices::TEST,
+    &r09_forward::TEST,
     &r10_attack::TEST,
     &r11_unread::TEST,
     &r12_connections::TEST,
