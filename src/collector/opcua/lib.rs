@@ -7,7 +7,7 @@
 //! spool; beside it [`history`] (what an outage has cost, from the server's history). [`supervise`] goes round it for ever; [`check`] reads and
 //! subscribes once; [`browse`] lists what could be collected.
 //!
-//! Only Browse, Read, HistoryRead and the subscription services are used; the collector writes, calls and updates nothing in a server.
+//! Only Browse, Read, `HistoryRead` and the subscription services are used; the collector writes, calls and updates nothing in a server.
 //!
 //! A historian that was ended during an outage and started after it does not know that its last sample of a tag was Bad: such a tag shows
 //! Bad until the device's value changes.

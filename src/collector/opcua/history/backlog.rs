@@ -165,7 +165,9 @@ impl HistoryBacklog {
             }
         }
         if !holes.is_empty() {
-            holes.into_iter().for_each(|hole| state.queue(self.settings.order, index, hole, None));
+            for hole in holes {
+                state.queue(self.settings.order, index, hole, None);
+            }
             drop(state);
             self.changed.notify_one();
         }

@@ -233,7 +233,9 @@ impl HistoryReader<'_> {
     /// The nodes whose history can be read; the others are told and left.
     async fn known(&mut self, taken: Vec<TakenHole>) -> Vec<AskedNode> {
         if let Err(why) = self.look(&taken).await {
-            taken.into_iter().for_each(|one| self.later(one, &why));
+            for one in taken {
+                self.later(one, &why);
+            }
             return Vec::new();
         }
         let (mut asked, mut refused) = (Vec::new(), Vec::new());
