@@ -20,6 +20,7 @@ pub mod status;
 pub mod supervise;
 pub mod tag_key;
 pub mod tag_state;
+pub mod text_pattern;
 
 use std::{sync::Arc, time::Duration};
 
@@ -33,6 +34,7 @@ pub use found::{FoundTag, FoundTags, TagMaker};
 pub use spool::{Absence, Spool};
 pub use status::DeviceStatus;
 pub use tag_key::TagKey;
+pub use text_pattern::TextPattern;
 
 use historian_model::{Clock, Quality, Sample, TagDefinition, TagId, Value};
 

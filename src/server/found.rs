@@ -121,6 +121,7 @@ impl TagMaking {
             description: said(&shown.description, &old.description),
             range_low: shown.range_low.or(old.range_low),
             range_high: shown.range_high.or(old.range_high),
+            state_set: if shown.state_set.is_empty() { old.state_set.clone() } else { shown.state_set.clone() },
             source: shown.source.clone(),
             ..old.clone()
         })

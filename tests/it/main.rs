@@ -27,6 +27,7 @@ mod mqtt;
 mod mutated;
 mod opcua;
 mod opcua_browse;
+mod opcua_glob;
 mod opcua_session;
 mod opcua_times;
 mod opcua_wire;
