@@ -123,15 +123,16 @@ impl HistoryBacklog {
     ) -> HistoryBacklog {
         let before = i64::try_from(before.as_nanos()).unwrap_or(i64::MAX);
         let tags = wanted.into_iter().enumerate().map(|(index, wanted)| {
-            let mut absence = TagAbsence { wanted, ..TagAbsence::default() };
-            if wanted {
-                let last = last.get(index).and_then(Option::as_ref).map_or(i64::MIN, |last| last.timestamp);
-                absence.begin(unfilled.get(index).map_or(&[][..], Vec::as_slice), last, before);
-            }
-            absence
+            let unfilled = unfilled.get(index).map_or(&[][..], Vec::as_slice);
+            TagAbsence::new(wanted.then_some(unfilled), last.get(index).and_then(Option::as_ref), before)
         });
         let state = BacklogState { tags: tags.collect(), ..BacklogState::default() };
         HistoryBacklog { state: Mutex::new(state), changed: Notify::new(), settings, before }
+    }
+
+    /// Adds a tag, which has the next index. `unfilled` is what is on record of it; `None` where its history is not wanted.
+    pub fn add(&self, unfilled: Option<&[UnfilledGap]>, last: Option<&Sample>) {
+        self.state.lock().tags.push(TagAbsence::new(unfilled, last, self.before));
     }
 
     /// A tag has no samples from `from` on. Those up to and with `after` are stored. `gap` is where the gap on record begins that this belongs to.
@@ -304,6 +305,12 @@ impl BacklogState {
 }
 
 impl TagAbsence {
+    fn new(unfilled: Option<&[UnfilledGap]>, last: Option<&Sample>, before: i64) -> TagAbsence {
+        let mut absence = TagAbsence { wanted: unfilled.is_some(), ..TagAbsence::default() };
+        absence.begin(unfilled.unwrap_or_default(), last.map_or(i64::MIN, |last| last.timestamp), before);
+        absence
+    }
+
     /// What is on record, oldest first: gaps since whose end no sample was stored are open, as the run before them has ended, the device is away, or
     /// both.
     fn begin(&mut self, unfilled: &[UnfilledGap], last: i64, before: i64) {
@@ -482,6 +489,21 @@ mod tests {
             (5_021, 5_040, LossReason::DeviceDown, 2),
         ];
         assert_eq!(filled, expected);
+    }
+
+    #[test]
+    fn a_tag_that_is_found_later_has_the_next_index_and_its_own_gaps() {
+        let backlog = backlog(HistoryOrder::Oldest, &[], &[]);
+        let gap = UnfilledGap { start: Timestamp(5_000 * SECOND), end: Timestamp(5_010 * SECOND), reason: LossReason::CollectorDown };
+        backlog.absent(3, (0, 0), 0, LossReason::DeviceDown);
+        backlog.present(3, &[5_020 * SECOND], None);
+        backlog.add(Some(&[gap]), Some(&Sample { timestamp: 5_000 * SECOND, value: None, quality: 0 }));
+        backlog.add(None, None);
+        for index in [3, 4] {
+            lose(&backlog, index, 5_011);
+            backlog.present(index, &[5_020 * SECOND], None);
+        }
+        assert_eq!(next(&backlog), [(3, 4_998, 5_020)]);
     }
 
     #[test]
