@@ -140,6 +140,7 @@ fn is_good(row: &Row) -> bool {
     Quality(row.2).is_good()
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "as rows have it")]
 fn number(value: f64) -> Option<Bits> {
     Some(Bits::Word(value.to_bits()))
 }
@@ -157,7 +158,7 @@ const KINDS: [&str; 8] = ["Double", "Float", "Int32", "UInt16", "Boolean", "Stri
 fn variable(number: usize) -> (Json, String, Bits) {
     let kind = KINDS[number % 8];
     let name = format!("Motor {}/{kind}", number / 8);
-    let node = if number % 2 == 0 { json!(number + 1_000) } else { json!(format!("M{number};=x")) };
+    let node = if number.is_multiple_of(2) { json!(number + 1_000) } else { json!(format!("M{number};=x")) };
     let (whole, real) = (number as i64, number as f64 + 0.1);
     let (value, bits) = match kind {
         "Double" => (json!(real), Bits::Word(real.to_bits())),

@@ -104,6 +104,7 @@ impl Delivered {
     }
 }
 
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own, and any of them may hold with any other")]
 struct MonitoredTag {
     id: TagId,
     name: String,

@@ -50,7 +50,7 @@ impl NodeIdentities {
         let mut news = Vec::new();
         let named = names.into_iter().enumerate().filter_map(|(index, name)| Some((index, name?.ok()?)));
         for (index, name) in named {
-            if let Some(what) = self.0.lock().compare(index, name) {
+            if let Some(what) = self.0.lock().compare(index, &name) {
                 let item = items.item(index);
                 news.push(format!("{} ({}): {what}", item.definition.name, item.address_text));
             }
@@ -71,9 +71,9 @@ impl NodeIdentities {
 
 impl KnownNames {
     /// Takes the name that a node has now; answers what is new.
-    fn compare(&mut self, index: usize, name: String) -> Option<String> {
-        let before = self.names.entry(index).or_insert_with(|| name.clone());
-        if *before == name {
+    fn compare(&mut self, index: usize, name: &str) -> Option<String> {
+        let before = self.names.entry(index).or_insert_with(|| name.to_owned());
+        if before == name {
             return self.changed.remove(&index).map(|_| format!("its node is {name} again"));
         }
         let what = format!("its node was {before} and is {name} now; reload a changed configuration of the device to accept it");
@@ -88,7 +88,7 @@ mod tests {
     #[test]
     fn another_name_is_a_doubt_until_the_first_one_is_back() {
         let known = NodeIdentities::default();
-        let compare = |name: &str| known.0.lock().compare(3, name.to_owned());
+        let compare = |name: &str| known.0.lock().compare(3, name);
         assert_eq!((compare("Speed"), compare("Speed"), known.doubt(3)), (None, None, None));
         assert!(compare("Torque").unwrap().contains("was Speed and is Torque now"));
         assert_eq!(compare("Torque"), None, "told once");

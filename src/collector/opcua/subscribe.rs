@@ -443,7 +443,9 @@ impl LinkSession {
         let monitored = self.subscriptions.iter().flat_map(|subscription| &subscription.items);
         let out: BTreeSet<usize> = monitored.map(|made| made.index).filter(|index| !stays.contains(index)).collect();
         if !out.is_empty() {
-            out.iter().for_each(|index| deliveries.mute(*index));
+            for index in &out {
+                deliveries.mute(*index);
+            }
             let complete = std::mem::take(&mut self.complete);
             for subscription in &mut self.subscriptions {
                 subscription.remove(on, &out, self.facts.items_per_call).await?;

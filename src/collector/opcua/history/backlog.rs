@@ -391,7 +391,7 @@ mod tests {
     const WALL: Timestamp = Timestamp(10_000 * SECOND);
 
     fn backlog(order: HistoryOrder, unfilled: &[Vec<UnfilledGap>], last: &[Option<Sample>]) -> HistoryBacklog {
-        let back = Duration::from_secs(9_000);
+        let back = Duration::from_mins(150);
         let settings = HistorySettings { back, order, nodes_per_request: 10, values_per_request: 100, pause: Duration::ZERO };
         HistoryBacklog::new(settings, Duration::from_secs(2), [true, true, false], unfilled, last)
     }

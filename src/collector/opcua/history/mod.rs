@@ -302,12 +302,11 @@ impl HistoryReader<'_> {
             if self.nodes.get(&index).is_some_and(|known| known.address == address) {
                 continue;
             }
-            match address.resolve(namespaces) {
-                Some(node) => unknown.push((index, address, node)),
-                None => {
-                    let node = Err("the server does not have its namespace".to_owned());
-                    self.nodes.insert(index, HistoryNode { address, node });
-                }
+            if let Some(node) = address.resolve(namespaces) {
+                unknown.push((index, address, node));
+            } else {
+                let node = Err("the server does not have its namespace".to_owned());
+                self.nodes.insert(index, HistoryNode { address, node });
             }
         }
         let attributes: Vec<_> = unknown.iter().map(|(_, _, node)| read::attribute(node.clone(), AttributeId::AccessLevel)).collect();
