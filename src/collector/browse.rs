@@ -49,3 +49,19 @@ pub struct BrowseAnswer {
     /// What was not looked at, and why.
     pub notes: Vec<String>,
 }
+
+/// A text of a device in one line of at most so many bytes, as tags may have it.
+pub fn plain(text: &str, bytes_max: usize) -> String {
+    let mut line = String::new();
+    for word in text.split(|letter: char| letter.is_whitespace() || letter.is_control()).filter(|word| !word.is_empty()) {
+        let blank = usize::from(!line.is_empty());
+        if line.len() + blank + word.len() > bytes_max {
+            break;
+        }
+        if blank == 1 {
+            line.push(' ');
+        }
+        line.push_str(word);
+    }
+    line
+}

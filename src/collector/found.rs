@@ -7,6 +7,7 @@ use std::{fmt, sync::Arc};
 
 use async_trait::async_trait;
 
+use super::UnfilledGap;
 use historian_model::{Sample, TagDefinition, TagId};
 
 /// Makes tags while the historian runs.
@@ -24,6 +25,8 @@ pub struct FoundTag {
     pub definition: TagDefinition,
     /// The latest sample that the store holds, where there is one.
     pub last: Option<Sample>,
+    /// As [`super::CollectorContext::unfilled`].
+    pub unfilled: Vec<UnfilledGap>,
 }
 
 /// What a collector has beside its configured tags.

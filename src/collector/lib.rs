@@ -23,6 +23,7 @@ pub mod status;
 pub mod supervise;
 pub mod tag_key;
 pub mod tag_state;
+pub mod text_pattern;
 pub mod unfilled;
 
 use std::{sync::Arc, time::Duration};
@@ -37,6 +38,7 @@ pub use found::{FoundTag, FoundTags, TagMaker};
 pub use spool::{Absence, BackfilledGap, Spool, SpoolDirectory, SpoolDisk, SpoolLimits};
 pub use status::DeviceStatus;
 pub use tag_key::TagKey;
+pub use text_pattern::TextPattern;
 pub use unfilled::UnfilledGap;
 
 use historian_model::{Clock, Quality, Sample, TagDefinition, TagId, Value};

@@ -131,7 +131,7 @@ mod tests {
             shutdown: CancellationToken::new(),
         };
         let definition = TagDefinition::new(TagName::new("found").unwrap(), ValueType::Bool);
-        let found = move || vec![FoundTag { id: TagId(2), definition: definition.clone(), last: None }];
+        let found = move || vec![FoundTag { id: TagId(2), definition: definition.clone(), last: None, unfilled: Vec::new() }];
         let collecting = collect(Arc::new(Frail::default()), vec![TagId(1)], vec![ValueType::F64], context, found);
         tokio::time::timeout(Duration::from_mins(1), collecting).await.unwrap();
         assert!(status.view().last_error.contains("the library panics"), "{}", status.view().last_error);

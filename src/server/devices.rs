@@ -94,16 +94,17 @@ impl DeviceSet {
         let disk = self.disk(collector.device());
         let waiting = disk.as_ref().map(|disk| disk.newest().clone()).unwrap_or_default();
         let last = last_samples(&self.ingest, tags.iter().map(|one| &one.tag), &waiting)?;
-        let unfilled = match collector.history_back() {
+        let kept = self.making.of_device(collector);
+        let mut unfilled = match collector.history_back() {
             Some(back) => {
                 let reader = self.ingest.reader();
-                let own: Vec<Arc<Tag>> = tags.iter().map(|one| one.tag.clone()).collect();
+                let own: Vec<Arc<Tag>> = tags.iter().map(|one| one.tag.clone()).chain(kept.iter().cloned()).collect();
                 let since = self.clock.now().0.saturating_sub(i64::try_from(back.as_nanos()).unwrap_or(i64::MAX));
                 unfilled::of(&own, Timestamp(since), |from, limit| reader.gaps(from, limit)).context("the gaps on record")?
             }
             None => Vec::new(),
         };
-        let kept = self.making.of_device(collector);
+        let unfilled_of_kept = unfilled.split_off(tags.len().min(unfilled.len()));
         let last_of_kept = last_samples(&self.ingest, kept.iter(), &waiting)?;
         let status = Arc::new(DeviceStatus::new(collector.device(), collector.protocol(), collector.endpoint()));
         status.set_scene(self.clock.clone(), tags.iter().map(|one| (one.tag.id, one.tag.name().clone())).collect());
@@ -127,7 +128,7 @@ impl DeviceSet {
             status: status.clone(),
             last,
             unfilled,
-            found: FoundTags { maker: found.clone(), kept: found::with_last(&kept, last_of_kept) },
+            found: FoundTags { maker: found.clone(), kept: found::with_last(&kept, last_of_kept, unfilled_of_kept) },
             shutdown: stop.clone(),
         };
 

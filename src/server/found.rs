@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use parking_lot::Mutex;
 
 use super::{config, silence};
-use historian_collector::{Collector, DeviceStatus, FoundTag, Spool, TagMaker};
+use historian_collector::{Collector, DeviceStatus, FoundTag, Spool, TagMaker, UnfilledGap};
 use historian_model::{Clock, Sample, Tag, TagDefinition, TagId, TagName, TagScope, ValueType, tag::TagSource};
 use historian_store::{Catalog, CatalogError, Gap, GapReason, Store, StoreError};
 
@@ -121,6 +121,7 @@ impl TagMaking {
             description: said(&shown.description, &old.description),
             range_low: shown.range_low.or(old.range_low),
             range_high: shown.range_high.or(old.range_high),
+            state_set: if shown.state_set.is_empty() { old.state_set.clone() } else { shown.state_set.clone() },
             source: shown.source.clone(),
             filter: shown.filter.clone(),
             ..old.clone()
@@ -164,7 +165,9 @@ impl DeviceTags {
     /// All of now, without their samples.
     pub fn all(&self) -> Vec<FoundTag> {
         let tags = self.tags.lock();
-        tags.values().map(|(id, definition)| FoundTag { id: *id, definition: definition.clone(), last: None }).collect()
+        tags.values()
+            .map(|(id, definition)| FoundTag { id: *id, definition: definition.clone(), last: None, unfilled: Vec::new() })
+            .collect()
     }
 
     /// Whether the device made the tag of this name.
@@ -211,10 +214,16 @@ impl TagMaker for DeviceTags {
     }
 }
 
-/// What the store holds last of tags.
-pub fn with_last(tags: &[Arc<Tag>], last: Vec<Option<Sample>>) -> Vec<FoundTag> {
-    let of = |(tag, last): (&Arc<Tag>, Option<Sample>)| FoundTag { id: tag.id, definition: tag.definition.clone(), last };
-    tags.iter().zip(last).map(of).collect()
+/// What the store holds last of tags, and the gaps that a history may fill, where these were looked for.
+pub fn with_last(tags: &[Arc<Tag>], last: Vec<Option<Sample>>, unfilled: Vec<Vec<UnfilledGap>>) -> Vec<FoundTag> {
+    let unfilled = unfilled.into_iter().chain(std::iter::repeat(Vec::new()));
+    let of = |((tag, last), unfilled): ((&Arc<Tag>, Option<Sample>), Vec<UnfilledGap>)| FoundTag {
+        id: tag.id,
+        definition: tag.definition.clone(),
+        last,
+        unfilled,
+    };
+    tags.iter().zip(last).zip(unfilled).map(of).collect()
 }
 
 #[cfg(test)]

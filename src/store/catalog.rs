@@ -57,6 +57,7 @@ const STATES_BYTES_MAX: usize = 512 << 20;
 /// What is kept for an id.
 #[derive(Serialize, Deserialize)]
 #[serde(untagged)]
+#[expect(clippy::large_enum_variant, reason = "one at a time, and nearly all of them are tags")]
 enum CatalogEntry {
     Deleted { id: TagId, deleted: bool },
     Tag(Tag),

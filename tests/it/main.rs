@@ -28,6 +28,7 @@ mod mqtt;
 mod mutated;
 mod opcua;
 mod opcua_browse;
+mod opcua_glob;
 mod opcua_history;
 mod opcua_session;
 mod opcua_times;

@@ -151,7 +151,7 @@ fn a_server_is_listed_as_a_tag_file_that_a_configuration_takes_as_it_is() {
 }
 
 /// A server with small limits that has arrays, and answers for elements of them.
-async fn limited(count: usize) -> (u16, CancellationToken, tokio::task::JoinHandle<()>) {
+pub async fn limited(count: usize) -> (u16, CancellationToken, tokio::task::JoinHandle<()>) {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     let stop = CancellationToken::new();

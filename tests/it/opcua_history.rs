@@ -54,7 +54,7 @@ impl Plant {
         values.as_array().unwrap().iter().map(|pair| (pair[0].as_i64().unwrap(), pair[1].as_f64().unwrap().to_bits())).collect()
     }
 
-    /// Node, start and end of every HistoryRead so far.
+    /// Node, start and end of every `HistoryRead` so far.
     fn reads(&mut self) -> Vec<(String, i64, i64)> {
         let reads = self.ask(&json!({ "reads": true }));
         let read = |read: &Json| (read[0].as_str().unwrap().to_owned(), read[1].as_i64().unwrap(), read[2].as_i64().unwrap());
@@ -64,9 +64,8 @@ impl Plant {
     /// `port` is that of the server, or of a link to it; `keys` are further keys of the device.
     fn serve(&self, port: &str, keys: &str) -> Historian {
         let file = self.directory.path().join("historian.toml");
-        let tags: String = (0..2)
-            .map(|number| format!("[[opcua.tag]]\nname = \"plant/n{number}\"\naddress = \"nsu=urn:plant;s=n{number}\"\ntype = \"f64\"\n"))
-            .collect();
+        let tag = |number| format!("[[opcua.tag]]\nname = \"plant/n{number}\"\naddress = \"nsu=urn:plant;s=n{number}\"\ntype = \"f64\"\n");
+        let tags = [0, 1].map(tag).concat();
         let device = format!(
             "[[opcua]]\nname = \"scada\"\nendpoint = \"opc.tcp://127.0.0.1:{port}\"\nsecurity_policy = \"None\"\npublishing_ms = 100\n\
              watchdog_ms = 3000\nreconnect_max_ms = 400\n{keys}\n"

@@ -128,7 +128,8 @@ fn has_files(directory: &Path) -> bool {
 #[test]
 fn of_more_than_may_wait_on_disk_the_oldest_goes_and_each_tag_has_a_gap_for_what_it_lost() {
     const TAGS: usize = 6_000;
-    let tags: String = (0..TAGS).map(|n| format!("[[modbus.tag]]\nname = \"plc/{n}\"\naddress = \"input:10\"\n")).collect();
+    let tag = |n: usize| format!("[[modbus.tag]]\nname = \"plc/{n}\"\naddress = \"input:10\"\n");
+    let tags: String = (0..TAGS).map(tag).collect();
     let narrow = Narrow::of("[spool]\nbytes_max = \"1 MiB\"\ndisk_reserve_bytes = 0\n", 1_000, &tags);
     let run = narrow.run();
     let before = await_good(&run.listen, "plc/7", 0, 2).len();

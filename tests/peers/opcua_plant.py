@@ -60,3 +60,46 @@ async def add(server, index):
     await sensors.add_reference(objects, ua.ObjectIds.Organizes, forward=True, bidirectional=False)
     await boiler.add_reference(pressure, ua.ObjectIds.Organizes, forward=True, bidirectional=False)
     await objects.add_object(ua.NodeId("Pump", index), name("Pump", index))
+
+
+async def add_line(server, index, rows, source):
+    """Variables by their paths: [path, node, type, value] and, where it has them, {"unit", "range", "text"}; folders are made as they are needed."""
+    folders = {}
+
+    async def folder(path):
+        if not path:
+            return server.nodes.objects
+        if path not in folders:
+            above, _, last = path.rpartition("/")
+            parent = await folder(above)
+            node = server.get_node(ua.NodeId(f"folder {path}", index))
+            try:
+                await node.read_browse_name()
+            except ua.UaStatusCodeError:
+                node = await parent.add_folder(node.nodeid, name(last, index))
+            folders[path] = node
+        return folders[path]
+
+    for path, node, kind, value, *more in rows:
+        above, _, last = path.rpartition("/")
+        parent, node = await folder(above), ua.NodeId(node, index)
+        if kind == "Record":
+            record = ua.EUInformation(NamespaceUri="urn:u", UnitId=1, DisplayName=ua.LocalizedText("u"), Description=ua.LocalizedText("u"))
+            await parent.add_variable(node, name(last, index), record, ua.VariantType.ExtensionObject, ua.NodeId(ua.ObjectIds.EUInformation))
+            continue
+        kind = getattr(ua.VariantType, kind)
+        value = float(value) if kind in (ua.VariantType.Double, ua.VariantType.Float) else value
+        variable = await parent.add_variable(node, name(last, index), value, kind)
+        dv = ua.DataValue(ua.Variant(value, kind), SourceTimestamp=source, ServerTimestamp=source)
+        await server.write_attribute_value(node, dv)
+        for told in more:
+            if "text" in told:
+                await describe(variable, told["text"])
+            if "unit" in told:
+                unit = ua.LocalizedText(told["unit"])
+                unit = ua.EUInformation(NamespaceUri="urn:u", UnitId=1, DisplayName=unit, Description=unit)
+                await variable.add_property(ua.NodeId(f"unit of {node.Identifier}", index), name("EngineeringUnits", 0), unit)
+            if "range" in told:
+                low, high = told["range"]
+                span = ua.Range(Low=float(low), High=float(high))
+                await variable.add_property(ua.NodeId(f"range of {node.Identifier}", index), name("EURange", 0), span)

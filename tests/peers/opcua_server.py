@@ -3,6 +3,8 @@
 Prints `ready <port>` when it listens. Each input line is a JSON object, answered by one line:
   {"write": [[node, type, value, status, source_ns, server_ns], ...]}   -> `done <count>`; null for a missing value or time
   {"add": [node, ...]}                                                  -> `done <count>`; adds nodes of type Double
+  {"line": [[path, node, type, value], ...]}                            -> `done <count>`; adds variables in folders, see opcua_plant.add_line
+  {"remove": [node, ...]}                                               -> `done <count>`; deletes nodes
   {"drop": true}    -> `done <subscriptions>`; forgets every subscription and says so to waiting Publish requests
   {"count": true}   -> `done <sessions> <subscriptions> <items>`
   {"opened": true}                                                      -> `done <count>`; secure channels opened and renewed so far
@@ -214,6 +216,7 @@ async def main():
     parser.add_argument("--history-refuse", action="store_true", help="AccessLevel says yes, the service no")
     parser.add_argument("--history-hidden", action="store_true", help="AccessLevel says no")
     parser.add_argument("--history-expire", action="store_true", help="some continuation points are not known any more")
+    parser.add_argument("--line", default="", help="file with variables as the command `line` takes them")
     arguments = parser.parse_args()
     logging.disable(logging.CRITICAL)
     oddities.allow_raw_values()
@@ -275,6 +278,8 @@ async def main():
         await plant.add(server, index)
     history = histories.History(server, index, arguments, put, data_value)
     await history.begin(filter(None, arguments.history.split(",")))
+    if arguments.line:
+        await plant.add_line(server, index, json.loads(Path(arguments.line).read_text()), source)
     if arguments.items_per_call:
         limit = ua.NodeId(ua.ObjectIds.Server_ServerCapabilities_OperationLimits_MaxMonitoredItemsPerCall)
         await server.get_node(limit).write_value(ua.Variant(arguments.items_per_call, ua.VariantType.UInt32))
@@ -302,6 +307,12 @@ async def main():
         elif "add" in command:
             await session.add_nodes([node_item(index, name, "Double", None) for name in command["add"]])
             print("done", len(command["add"]), flush=True)
+        elif "line" in command:
+            await plant.add_line(server, index, command["line"], source)
+            print("done", len(command["line"]), flush=True)
+        elif "remove" in command:
+            await server.delete_nodes([server.get_node(ua.NodeId(node, index)) for node in command["remove"]])
+            print("done", len(command["remove"]), flush=True)
         elif "drop" in command:
             print("done", await limits.drop(), flush=True)
         elif "count" in command:

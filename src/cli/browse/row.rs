@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use serde_json::json;
 
-use historian_collector::BrowsedVariable;
+use historian_collector::{BrowsedVariable, browse::plain};
 use historian_model::{TagDefinition, TagName, ValueType};
 
 /// Columns of a tag file that are written; those of further keys follow.
@@ -93,22 +93,6 @@ impl BrowsedTag {
         }
         object
     }
-}
-
-/// A text in one line of at most so many bytes.
-fn plain(text: &str, bytes_max: usize) -> String {
-    let mut line = String::new();
-    for word in text.split(|letter: char| letter.is_whitespace() || letter.is_control()).filter(|word| !word.is_empty()) {
-        let blank = usize::from(!line.is_empty());
-        if line.len() + blank + word.len() > bytes_max {
-            break;
-        }
-        if blank == 1 {
-            line.push(' ');
-        }
-        line.push_str(word);
-    }
-    line
 }
 
 /// The tags as a tag file.

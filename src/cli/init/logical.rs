@@ -1,7 +1,7 @@
-//! Addresses of an S7 as the tag tables of TIA Portal have them, and what its block MB_SERVER makes of them.
+//! Addresses of an S7 as the tag tables of TIA Portal have them, and what its block `MB_SERVER` makes of them.
 //!
 //! Inputs and outputs have a fixed place: bit x.y of the inputs is discrete input 8x + y, of the outputs coil 8x + y, and the word that begins at byte
-//! n of the inputs is input register n / 2. Which memory or data block the holding registers are, is said by MB_HOLD_REG, and not by a list of tags.
+//! n of the inputs is input register n / 2. Which memory or data block the holding registers are, is said by `MB_HOLD_REG`, and not by a list of tags.
 
 use super::cell::CellAddress;
 

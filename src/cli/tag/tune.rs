@@ -112,7 +112,7 @@ fn ladder(value_type: ValueType, stepped: bool, span: Option<f64>, max_interval_
     let exception =
         |deadband| TagFilter { exception: Some(ExceptionFilter { deadband, min_interval_ms: 0, max_interval_ms }), compression: None };
     let compression = |deviation| TagFilter { exception: None, compression: Some(CompressionFilter { deviation, max_interval_ms }) };
-    let steps = || PERCENTS.into_iter().flat_map(|percent| span.map(|span| (Some(percent), rounded(span * percent / 100.0))));
+    let steps = || PERCENTS.into_iter().filter_map(|percent| span.map(|span| (Some(percent), rounded(span * percent / 100.0))));
     let mut all = vec![(None, TagFilter::default()), (None, exception(0.0))];
     all.extend(steps().map(|(percent, units)| (percent, exception(units))));
     all.extend(steps().map(|(percent, units)| (percent, compression(units))));

@@ -1,18 +1,11 @@
 //! Patterns from which tags get their names: text with `{places}` that a message fills.
 
-use std::fmt::Write;
-
+use historian_collector::TextPattern;
 use historian_model::TagName;
 
 /// A pattern, taken apart.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NamePattern(Vec<NamePart>);
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum NamePart {
-    Text(String),
-    Place(NamePlace),
-}
+pub struct NamePattern(TextPattern<NamePlace>);
 
 /// What stands in braces.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,7 +31,7 @@ impl NamePattern {
     /// # Errors
     /// What is wrong with it.
     pub fn of_topic(text: &str, wildcards: usize) -> Result<NamePattern, String> {
-        NamePattern::parse(text, |place| match place {
+        let pattern = TextPattern::parse(text, |place| match place {
             "topic" => Ok(NamePlace::Topic),
             "field" => Ok(NamePlace::Field),
             pointer if pointer.starts_with('/') => Ok(NamePlace::Member(pointer.to_owned())),
@@ -50,7 +43,8 @@ impl NamePattern {
                     "{{{number}}} is not known; known are {{1}}, {{2}}, … for the wildcards, {{topic}}, {{field}}, and {{/pointer}}"
                 )),
             },
-        })
+        })?;
+        Ok(NamePattern(pattern))
     }
 
     /// A pattern of `[mqtt.sparkplug]`.
@@ -58,101 +52,29 @@ impl NamePattern {
     /// # Errors
     /// What is wrong with it.
     pub fn of_sparkplug(text: &str) -> Result<NamePattern, String> {
-        let pattern = NamePattern::parse(text, |place| {
+        let pattern = NamePattern(TextPattern::parse(text, |place| {
             let known = SPARKPLUG_PLACES.into_iter().find(|known| *known == place);
             known
                 .map(NamePlace::Sparkplug)
                 .ok_or_else(|| format!("{{{place}}} is not known; known are {{group}}, {{node}}, {{device}}, {{metric}}"))
-        })?;
+        })?);
         if !pattern.places().any(|place| *place == NamePlace::Sparkplug("metric")) {
             return Err("has no {metric}, so that all metrics of a device would be one tag".to_owned());
         }
         Ok(pattern)
     }
 
-    fn parse(text: &str, place: impl Fn(&str) -> Result<NamePlace, String>) -> Result<NamePattern, String> {
-        let mut parts = Vec::new();
-        let mut rest = text;
-        while let Some((before, behind)) = rest.split_once('{') {
-            let (within, after) = behind.split_once('}').ok_or("has a { without its }")?;
-            if !before.is_empty() {
-                parts.push(NamePart::Text(before.to_owned()));
-            }
-            parts.push(NamePart::Place(place(within)?));
-            rest = after;
-        }
-        if !rest.is_empty() {
-            parts.push(NamePart::Text(rest.to_owned()));
-        }
-        for part in &parts {
-            if let NamePart::Text(text) = part
-                && let Some(reserved) = text.chars().find(|character| is_reserved(*character))
-            {
-                return Err(format!("has {reserved:?}, which no tag name may have"));
-            }
-        }
-        if parts.is_empty() {
-            return Err("is empty".to_owned());
-        }
-        Ok(NamePattern(parts))
-    }
-
     pub fn places(&self) -> impl Iterator<Item = &NamePlace> {
-        self.0.iter().filter_map(|part| match part {
-            NamePart::Place(place) => Some(place),
-            NamePart::Text(_) => None,
-        })
+        self.0.places()
     }
 
-    /// The name where `fill` says what stands at each place. Parts that are empty vanish with their slash; characters that no tag name may
-    /// have are written as `%` and two hexadecimal digits for each of their bytes.
+    /// The name where `fill` says what stands at each place.
     ///
     /// # Errors
     /// Why there is no such name.
-    pub fn name(&self, mut fill: impl FnMut(&NamePlace) -> Result<String, String>) -> Result<TagName, String> {
-        let mut text = String::new();
-        for part in &self.0 {
-            match part {
-                NamePart::Text(part) => text.push_str(part),
-                NamePart::Place(place) => text.push_str(&without_reserved(&fill(place)?)),
-            }
-        }
-        let levels: Vec<String> = text.split('/').filter(|level| !level.is_empty()).map(without_outer_space).collect();
-        TagName::new(levels.join("/")).map_err(|error| error.to_string())
+    pub fn name(&self, fill: impl FnMut(&NamePlace) -> Result<String, String>) -> Result<TagName, String> {
+        self.0.name(fill)
     }
-}
-
-fn is_reserved(character: char) -> bool {
-    character.is_control() || "*?[]{}\\".contains(character)
-}
-
-fn escape(character: char, into: &mut String) {
-    for byte in character.encode_utf8(&mut [0; 4]).bytes() {
-        // A text takes everything.
-        let _ = write!(into, "%{byte:02X}");
-    }
-}
-
-fn without_reserved(text: &str) -> String {
-    let mut clean = String::with_capacity(text.len());
-    for character in text.chars() {
-        if is_reserved(character) { escape(character, &mut clean) } else { clean.push(character) }
-    }
-    clean
-}
-
-/// White space at the ends of a level, escaped.
-fn without_outer_space(level: &str) -> String {
-    let within = level.trim();
-    if within.len() == level.len() {
-        return level.to_owned();
-    }
-    let start = level.len() - level.trim_start().len();
-    let mut clean = String::new();
-    level[..start].chars().for_each(|character| escape(character, &mut clean));
-    clean.push_str(within);
-    level[start + within.len()..].chars().for_each(|character| escape(character, &mut clean));
-    clean
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 //! them, live for a few publishing intervals, and are deleted.
 
 use std::{
+    collections::HashMap,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -13,21 +14,25 @@ use opcua::types::{DataValue, StatusCode, VariableId};
 use parking_lot::Mutex;
 
 use super::{
-    browse,
+    browse::{self, ScannedVariable},
     connection::OpcUaConnection,
     convert,
-    device::{Deadband, OpcUaSettings, OpcUaTag, Trigger},
+    device::OpcUaSettings,
     fault::ConnectionFault,
+    identity::NodeIdentities,
+    item::{Deadband, OpcUaTag, Trigger},
     left_out::LeftOut,
     nearest,
     publish::{NotificationSink, Publisher},
     read,
-    subscribe::{self, LinkSession, On},
+    subscribe::{self, LinkSession},
+    subscription::On,
     times::{self, Oddity, TagTimes},
+    wanted::{Standing, WantedItems},
     wire,
 };
 use historian_collector::{CheckRow, Readings};
-use historian_model::{Clock, Quality, SystemClock};
+use historian_model::{Clock, Quality, SystemClock, TagName};
 
 /// How long values are waited for beyond three publishing intervals.
 const WAIT_MORE: Duration = Duration::from_secs(1);
@@ -36,57 +41,130 @@ const WAIT_MAX: Duration = Duration::from_secs(5);
 const CLOSE_MAX: Duration = Duration::from_millis(500);
 /// Difference of clocks that is told.
 const CLOCK_OFFSET_TOLD_NS: i64 = 1_000_000_000;
+/// Tags of globs that a sentence names.
+const FOUND_NAMED: usize = 3;
+/// Tags of globs that have a row.
+const FOUND_SHOWN: usize = 1_000;
 /// Unknown nodes for which others are named: each is compared with every node that was found.
 const SUGGESTED_FOR_MAX: usize = 20;
 
-/// A row per tag in the order of the tags. Ends within about `timeout`.
-pub(super) async fn run(device: &OpcUaSettings, timeout: Duration) -> Vec<CheckRow> {
-    let mut rows: Vec<CheckRow> = device
-        .items
-        .iter()
-        .map(|item| CheckRow {
-            tag: item.definition.name.to_string(),
-            address: item.address_text.clone(),
-            value: None,
-            quality: Quality::BAD_NOT_CONNECTED,
-            latency: None,
-            error: String::new(),
-            note: String::new(),
-            readings: Readings::default(),
-        })
-        .collect();
-    let mut asked = vec![false; rows.len()];
-    let ended = Box::pin(tokio::time::timeout(timeout, fill(device, timeout, &mut rows, &mut asked))).await;
+/// A row per tag in the order of the tags, then one for each of the first tags that the globs would make; and what is said of the globs, in
+/// sentences. Ends within about `timeout`.
+pub(super) async fn run(device: &OpcUaSettings, timeout: Duration) -> (Vec<CheckRow>, Vec<String>) {
+    let mut checked = CheckedTags { rows: device.items.iter().map(row).collect(), ..CheckedTags::default() };
+    checked.asked = vec![false; checked.rows.len()];
+    let ended = Box::pin(tokio::time::timeout(timeout, fill(device, timeout, &mut checked))).await;
     let error = match ended {
-        Ok(Ok(())) => return rows,
+        Ok(Ok(())) => return (checked.rows, checked.told),
         Ok(Err(fault)) => fault.message,
         Err(_) => format!("no answer within {} ms", timeout.as_millis()),
     };
-    for (row, asked) in rows.iter_mut().zip(asked) {
+    for (row, asked) in checked.rows.iter_mut().zip(checked.asked) {
         if asked {
             remark(&mut row.note, &format!("not subscribed to: {error}"));
         } else {
             row.error.clone_from(&error);
         }
     }
-    rows
+    if !device.globs.is_empty() && checked.told.is_empty() {
+        checked.told.push(format!("the globs found nothing: {error}"));
+    }
+    (checked.rows, checked.told)
 }
 
-async fn fill(device: &OpcUaSettings, limit: Duration, rows: &mut [CheckRow], asked: &mut [bool]) -> Result<(), ConnectionFault> {
+/// What is known by now.
+#[derive(Default)]
+struct CheckedTags {
+    rows: Vec<CheckRow>,
+    /// Whether the server has answered for the tag of a row.
+    asked: Vec<bool>,
+    told: Vec<String>,
+}
+
+fn row(item: &OpcUaTag) -> CheckRow {
+    CheckRow {
+        tag: item.definition.name.to_string(),
+        address: item.address_text.clone(),
+        value: None,
+        quality: Quality::BAD_NOT_CONNECTED,
+        latency: None,
+        error: String::new(),
+        note: String::new(),
+        readings: Readings::default(),
+    }
+}
+
+async fn fill(device: &OpcUaSettings, limit: Duration, checked: &mut CheckedTags) -> Result<(), ConnectionFault> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let mut connection = OpcUaConnection::open(device, &clock).await?;
     let session = connection.session();
     let publisher = Publisher::default();
     let left_out = LeftOut::default();
-    let on = On { device, session: &session, publisher: &publisher, left_out: &left_out };
+    let (items, identities) = (WantedItems::new(&device.items), NodeIdentities::default());
+    let on =
+        On { device, session: &session, publisher: &publisher, left_out: &left_out, items: &items, globs: None, identities: &identities };
     let work = async {
-        read_all(&on, rows, asked).await?;
-        suggest(&on, rows, limit / 3).await?;
-        subscribe_to_all(&on, rows).await
+        find(&on, checked, limit / 3).await?;
+        read_all(&on, &mut checked.rows, &mut checked.asked).await?;
+        suggest(&on, &mut checked.rows, limit / 3).await?;
+        subscribe_to_all(&on, &mut checked.rows).await
     };
     let ended = Box::pin(connection.drive(&publisher, |_| (), work)).await.and_then(|ended| ended);
     connection.close(&publisher, CLOSE_MAX).await;
     ended
+}
+
+/// What the globs of the device find: the first of it is read and subscribed to like configured tags.
+async fn find(on: &On<'_>, checked: &mut CheckedTags, limit: Duration) -> Result<(), ConnectionFault> {
+    let device = on.device;
+    if device.globs.is_empty() {
+        return Ok(());
+    }
+    let mut scan = browse::scan(on.session, &device.globs, device.timeout, Instant::now() + limit).await?;
+    let mut names: HashMap<TagName, String> =
+        device.items.iter().map(|item| (item.definition.name.clone(), item.address_text.clone())).collect();
+    let (mut count, mut configured, mut first) = (0_usize, 0_usize, Vec::new());
+    for ScannedVariable { places, variable } in &scan.found {
+        let Some(place) = places.first() else { continue };
+        let Some(rule) = device.globs.iter().find(|rule| rule.wants(&place.path)) else { continue };
+        if device.is_configured(place) {
+            configured += 1;
+            continue;
+        }
+        let definition = match rule.definition(&device.name, place, variable) {
+            Ok(definition) => definition,
+            Err(why) => {
+                scan.untaken.push((variable.path.clone(), why));
+                continue;
+            }
+        };
+        if let Some(other) = names.get(&definition.name) {
+            scan.untaken.push((variable.path.clone(), format!("its tag {} is that of {other} already", definition.name)));
+            continue;
+        }
+        names.insert(definition.name.clone(), place.to_string());
+        count += 1;
+        if first.len() < FOUND_SHOWN {
+            first.push(rule.item(definition, place));
+        }
+    }
+    let shown: Vec<&str> = first.iter().take(FOUND_NAMED).map(|item| item.definition.name.as_str()).collect();
+    let beside = if configured > 0 { format!(", {configured} more are configured") } else { String::new() };
+    checked.told.push(match count {
+        0 => format!("the globs would make no tag{beside}"),
+        _ => format!("the globs would make {count} tags, first {}{beside}", shown.join(", ")),
+    });
+    if count > device.tags_max {
+        checked.told.push(format!("{} of them are beyond tags_max, which is {}", count - device.tags_max, device.tags_max));
+    }
+    checked.told.extend(scan.untaken_in_words());
+    checked.told.extend(scan.notes.iter().cloned());
+    for item in first {
+        checked.rows.push(CheckRow { note: format!("would be made by itself, as {}", item.definition.value_type), ..row(&item) });
+        checked.asked.push(false);
+        on.items.add(item, Standing::Wanted);
+    }
+    Ok(())
 }
 
 async fn read_all(on: &On<'_>, rows: &mut [CheckRow], asked: &mut [bool]) -> Result<(), ConnectionFault> {
@@ -94,7 +172,8 @@ async fn read_all(on: &On<'_>, rows: &mut [CheckRow], asked: &mut [bool]) -> Res
     let facts = read::facts(on.session, device.timeout).await?;
     let mut nodes = Vec::new();
     let mut indexes = Vec::new();
-    for (index, item) in device.items.iter().enumerate() {
+    for index in 0..on.items.len() {
+        let item = on.items.item(index);
         if item.address.resolve(&facts.namespaces).is_none() {
             rows[index].error = item.address.advice(&facts.namespaces);
         }
@@ -112,7 +191,7 @@ async fn read_all(on: &On<'_>, rows: &mut [CheckRow], asked: &mut [bool]) -> Res
         let latency = started.elapsed();
         for (value, index) in values.into_iter().zip(indexes) {
             rows[*index].latency = Some(latency);
-            show(&device.items[*index], value, &mut rows[*index]);
+            show(&on.items.item(*index), value, &mut rows[*index]);
             if rows[*index].error.starts_with(wire::BROKEN) {
                 // Subscribed to, it would take the values behind it with it.
                 on.left_out.add(*index, rows[*index].error.clone());
@@ -187,10 +266,10 @@ struct ObservedTag {
 
 async fn subscribe_to_all(on: &On<'_>, rows: &mut [CheckRow]) -> Result<(), ConnectionFault> {
     let device = on.device;
-    let seen: Arc<Mutex<Vec<ObservedTag>>> = Arc::new(Mutex::new(
-        device.items.iter().map(|item| ObservedTag { times: TagTimes::new(item.time), ..ObservedTag::default() }).collect(),
-    ));
-    let types: Vec<_> = device.items.iter().map(|item| (item.conversion.clone(), item.definition.value_type)).collect();
+    let items: Vec<Arc<OpcUaTag>> = (0..on.items.len()).map(|index| on.items.item(index)).collect();
+    let seen: Arc<Mutex<Vec<ObservedTag>>> =
+        Arc::new(Mutex::new(items.iter().map(|item| ObservedTag { times: TagTimes::new(item.time), ..ObservedTag::default() }).collect()));
+    let types: Vec<_> = items.iter().map(|item| (item.conversion.clone(), item.definition.value_type)).collect();
     let take: NotificationSink = {
         let seen = seen.clone();
         Arc::new(move |values: Vec<(usize, DataValue)>, _| {
@@ -208,7 +287,7 @@ async fn subscribe_to_all(on: &On<'_>, rows: &mut [CheckRow]) -> Result<(), Conn
     let held = subscribe::attempt(on, &take).await?;
     let wait = (device.publishing * 3 + WAIT_MORE).min(WAIT_MAX);
     tokio::time::sleep(wait).await;
-    tell(&held, device, rows);
+    tell(&held, device, &items, rows);
     let seen = std::mem::take(&mut *seen.lock());
     for made in held.subscriptions.iter().flat_map(|subscription| &subscription.items) {
         let (row, seen) = (&mut rows[made.index], &seen[made.index]);
@@ -225,21 +304,21 @@ async fn subscribe_to_all(on: &On<'_>, rows: &mut [CheckRow]) -> Result<(), Conn
 }
 
 /// What the server refused, and where it granted something else.
-fn tell(held: &LinkSession, device: &OpcUaSettings, rows: &mut [CheckRow]) {
+fn tell(held: &LinkSession, device: &OpcUaSettings, items: &[Arc<OpcUaTag>], rows: &mut [CheckRow]) {
     for (index, status) in &held.refused {
         let row = &mut rows[*index];
         // What cannot be read cannot be subscribed to either; what is named by an index is not.
-        if device.items[*index].address.is_by_index() {
+        if items[*index].address.is_by_index() {
             continue;
         }
         if row.quality != Quality(status.bits()) || row.error.is_empty() {
-            remark(&mut row.error, &format!("the server refuses the subscription: {status}{}", reason(*status, &device.items[*index])));
+            remark(&mut row.error, &format!("the server refuses the subscription: {status}{}", reason(*status, &items[*index])));
             row.quality = Quality(status.bits());
         }
     }
     for subscription in &held.subscriptions {
         for made in &subscription.items {
-            let (row, item) = (&mut rows[made.index], &device.items[made.index]);
+            let (row, item) = (&mut rows[made.index], &items[made.index]);
             let asked = item.sampling.as_secs_f64() * 1000.0;
             if asked > 0.0 && made.sampling > asked * 1.01 {
                 remark(&mut row.note, &format!("sampled every {} ms, not every {asked} ms", made.sampling));

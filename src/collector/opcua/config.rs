@@ -17,7 +17,7 @@
 //! A tag without `type` is `f64`: the node's own type is known only after connecting, and the catalog needs one before.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -28,8 +28,12 @@ use serde::Deserialize;
 
 use super::{
     OpcUaCollector,
-    device::{HostCheck, OpcUaSettings, OpcUaTag},
+    device::{HostCheck, IdentityGuard, OpcUaSettings},
+    found_address::ValueKey,
+    glob::GlobRule,
+    glob_section::GlobSection,
     history::settings::{HistoryOrder, HistorySettings},
+    item::OpcUaTag,
     tag::{OpcUaDefaults, refused_queue},
     times::TimeFrom,
 };
@@ -155,6 +159,18 @@ pub struct OpcUaConfig {
     /// URIs of namespaces by the index that addresses such as `ns=2;s=Boiler.P` use. The addresses mean the URI, whatever its index in the server.
     #[serde(default)]
     pub namespaces: BTreeMap<String, String>,
+    /// Variables that become tags by their paths.
+    #[serde(default)]
+    pub glob: Vec<GlobSection>,
+    /// Most tags that the globs make.
+    #[serde(default)]
+    pub tags_max: Option<u64>,
+    /// How often the server is browsed for the globs within a connection; 0 for at each connection only.
+    #[serde(default)]
+    pub rescan_s: Option<u64>,
+    /// What becomes of samples whose node is another one than before: `warn` (default), `refuse` or `off`.
+    #[serde(default)]
+    pub identity: Option<String>,
 }
 
 impl DeviceConfig for OpcUaConfig {
@@ -217,7 +233,11 @@ impl OpcUaConfig {
         let namespaces = checks.namespaces(&self.namespaces);
         let defaults =
             OpcUaDefaults { name: &self.name, sampling, queue_size, time, not_available: &self.not_available, namespaces: &namespaces };
-        let items = checks.tags(tags, &defaults);
+        let globs = checks.globs(&self.glob, &defaults);
+        let items = checks.tags(tags, &defaults, !self.glob.is_empty());
+        let tags_max = checks.whole("tags_max", self.tags_max, 10_000, 0, TAGS_MAX);
+        let rescan = checks.whole("rescan_s", self.rescan_s, 3_600, 0, 604_800);
+        let identity = checks.identity(self.identity.as_deref());
         let history = checks.history(&self);
         let text_bytes_max = checks.whole("text_bytes_max", self.text_bytes_max, TEXT_BYTES_MAX, 1, 16 << 20);
         let message_bytes_max = checks.whole("message_bytes_max", self.message_bytes_max, MESSAGE_BYTES_MAX, 1 << 20, 1 << 30);
@@ -252,7 +272,12 @@ impl OpcUaConfig {
             retry,
             reconnect_max,
             history,
+            configured: if globs.is_empty() { BTreeSet::new() } else { items.iter().map(ValueKey::of).collect() },
             items,
+            globs,
+            tags_max,
+            rescan: (rescan > 0).then(|| Duration::from_secs(rescan as u64)),
+            identity,
         }))
     }
 }
@@ -369,6 +394,33 @@ impl Checks {
         Duration::from_millis(value.min(most))
     }
 
+    fn identity(&mut self, identity: Option<&str>) -> IdentityGuard {
+        match identity {
+            None | Some("warn") => IdentityGuard::Warn,
+            Some("refuse") => IdentityGuard::Refuse,
+            Some("off") => IdentityGuard::Off,
+            Some(other) => {
+                self.problem("identity", format!("unknown choice {other:?}; known are warn, refuse, off"));
+                IdentityGuard::default()
+            }
+        }
+    }
+
+    fn globs(&mut self, sections: &[GlobSection], device: &OpcUaDefaults<'_>) -> Vec<GlobRule> {
+        let mut rules = Vec::new();
+        for (number, section) in sections.iter().enumerate() {
+            match section.rule(device) {
+                Ok(rule) => rules.push(rule),
+                Err(refused) => {
+                    for (key, message) in refused {
+                        self.problem(&format!("glob[{}].{key}", number + 1), message);
+                    }
+                }
+            }
+        }
+        rules
+    }
+
     fn time_from(&mut self, timestamps: Option<&str>) -> TimeFrom {
         timestamps.map_or(Ok(TimeFrom::default()), str::parse).unwrap_or_else(|message| {
             self.problem("timestamps", message);
@@ -411,9 +463,9 @@ impl Checks {
         namespaces
     }
 
-    fn tags(&mut self, tags: Vec<TagConfig>, device: &OpcUaDefaults<'_>) -> Vec<OpcUaTag> {
-        if tags.is_empty() {
-            self.problem("tag", "there is none; a device without tags collects nothing");
+    fn tags(&mut self, tags: Vec<TagConfig>, device: &OpcUaDefaults<'_>, has_globs: bool) -> Vec<OpcUaTag> {
+        if tags.is_empty() && !has_globs {
+            self.problem("tag", "there is none, and no [[opcua.glob]]; a device without tags collects nothing");
         }
         if tags.len() > TAGS_MAX {
             self.problem("tag", format!("{} tags are more than the {TAGS_MAX} one device may have; split it", tags.len()));

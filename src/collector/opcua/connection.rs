@@ -55,11 +55,7 @@ impl OpcUaConnection {
         };
         let store = pki::open(device).await.map_err(ConnectionFault::new)?;
         let config = client_config(device);
-        let limits = SieveLimits {
-            text_bytes_max: device.text_bytes_max,
-            handle_max: u32::try_from(device.items.len()).unwrap_or(u32::MAX),
-            certificate: None,
-        };
+        let limits = SieveLimits { text_bytes_max: device.text_bytes_max, handle_max: device.handles_max(), certificate: None };
         let nobody = Arc::new(opcua::sync::RwLock::new(CertificateStore::new(std::path::Path::new("/dev/null"))));
         let findings = Arc::new(ReplacedValues::default());
         let mut wire = WireConnector { url: device.endpoint.clone(), limits, store: nobody, clock: clock.clone(), findings };

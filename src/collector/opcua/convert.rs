@@ -52,6 +52,19 @@ impl DataValueSample {
         }
     }
 
+    /// The same where its node may mean something else than before, in words: what would be Good is Uncertain then.
+    pub fn in_doubt(mut self, doubt: Option<&str>) -> DataValueSample {
+        if let Some(doubt) = doubt {
+            if self.quality.is_good() {
+                self.quality = Quality(Quality::UNCERTAIN.0 | self.quality.0 & 0xFFFF);
+            }
+            if self.problem.is_empty() {
+                doubt.clone_into(&mut self.problem);
+            }
+        }
+        self
+    }
+
     /// Converts for a tag of this type.
     pub fn of(data: DataValue, value_type: ValueType) -> DataValueSample {
         let source = data.source_timestamp.and_then(|time| nanoseconds(&time, data.source_picoseconds));

@@ -43,9 +43,10 @@ use super::{
     conversion::Conversion,
     convert::DataValueSample,
     history::backlog::HistoryBacklog,
+    item::OpcUaTag,
     times::{Oddity, TagTimes, TimeFrom},
 };
-use historian_collector::{Absence, DeviceStatus, Spool};
+use historian_collector::{Absence, DeviceStatus, Spool, UnfilledGap};
 use historian_model::{Clock, Quality, Sample, Samples, TagId, Timestamp, Value, ValueType, sink::LossReason};
 
 /// Difference of clocks below which latency explains it.
@@ -80,7 +81,7 @@ struct Items {
     delivering: u64,
 }
 
-/// One tag as [`Deliveries::new`] takes it.
+/// One tag as [`Deliveries::new`] and [`Deliveries::add`] take it.
 pub struct Delivered {
     pub id: TagId,
     pub name: String,
@@ -90,6 +91,20 @@ pub struct Delivered {
     pub conversion: Conversion,
 }
 
+impl Delivered {
+    pub(super) fn of(id: TagId, item: &OpcUaTag) -> Delivered {
+        Delivered {
+            id,
+            name: item.definition.name.to_string(),
+            address: item.address_text.clone(),
+            value_type: item.definition.value_type,
+            time: item.time,
+            conversion: item.conversion.clone(),
+        }
+    }
+}
+
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own, and any of them may hold with any other")]
 struct MonitoredTag {
     id: TagId,
     name: String,
@@ -109,6 +124,10 @@ struct MonitoredTag {
     absent_since: Option<i64>,
     told_time: bool,
     told_value: bool,
+    /// What comes is not the tag's.
+    muted: bool,
+    /// Why what comes may mean something else than before.
+    doubt: Option<String>,
 }
 
 struct Meanwhile {
@@ -129,23 +148,8 @@ enum Added {
 impl Deliveries {
     /// Tags by index, as the caller numbers them.
     pub fn new(tags: impl IntoIterator<Item = Delivered>, spool: Spool, clock: Arc<dyn Clock>, status: Arc<DeviceStatus>) -> Self {
-        let all = tags.into_iter().map(|Delivered { id, name, address, value_type, time, conversion }| MonitoredTag {
-            id,
-            name,
-            address,
-            value_type,
-            conversion,
-            times: TagTimes::new(time),
-            last: None,
-            added: None,
-            meanwhile: None,
-            delivering: false,
-            absent_since: Some(i64::MIN),
-            told_time: false,
-            told_value: false,
-        });
         Deliveries {
-            items: Mutex::new(Items { all: all.collect(), delivering: 0 }),
+            items: Mutex::new(Items { all: tags.into_iter().map(MonitoredTag::new).collect(), delivering: 0 }),
             heard: AtomicI64::new(clock.now().0),
             history: None,
             spool,
@@ -165,12 +169,48 @@ impl Deliveries {
     /// run. `last` is by index; what is missing is unknown.
     pub fn resume(&self, last: &[Option<Sample>]) {
         for (item, last) in self.items.lock().all.iter_mut().zip(last) {
-            let Some(last) = last else { continue };
-            let quality = Quality(last.quality);
-            let bad = quality.is_bad();
-            item.times.resume(last.timestamp, last.value.as_ref(), quality, !bad);
-            item.last = (!bad).then(|| last.clone());
-            item.added = bad.then_some(Added::Bad { at: last.timestamp, quality });
+            if let Some(last) = last {
+                item.resume(last);
+            }
+        }
+    }
+
+    /// Adds a tag that goes on from its latest stored sample, where there is one; it has the next index. `unfilled` are the gaps on record
+    /// that the server's history may fill; `None` where that is not wanted.
+    pub fn add(&self, tag: Delivered, last: Option<&Sample>, unfilled: Option<&[UnfilledGap]>) {
+        let mut item = MonitoredTag::new(tag);
+        if let Some(last) = last {
+            item.resume(last);
+        }
+        let mut items = self.items.lock();
+        if let Some(history) = &self.history {
+            history.add(unfilled, last);
+        }
+        items.all.push(item);
+    }
+
+    /// The tag of an index.
+    pub fn id(&self, index: usize) -> Option<TagId> {
+        self.items.lock().all.get(index).map(|item| item.id)
+    }
+
+    /// Says where a tag has its samples from now on, and that there are some again. `doubt` says in words why they may mean something else than
+    /// before: those that would be Good are Uncertain then.
+    pub fn expect(&self, index: usize, address: &str, doubt: Option<&str>) {
+        if let Some(item) = self.items.lock().all.get_mut(index) {
+            item.muted = false;
+            address.clone_into(&mut item.address);
+            if item.doubt.as_deref() != doubt {
+                item.doubt = doubt.map(str::to_owned);
+                item.told_value = false;
+            }
+        }
+    }
+
+    /// Takes no samples of a tag, whatever still comes.
+    pub fn mute(&self, index: usize) {
+        if let Some(item) = self.items.lock().all.get_mut(index) {
+            item.muted = true;
         }
     }
 
@@ -188,13 +228,13 @@ impl Deliveries {
         values.sort_by_key(|(index, _)| *index);
         let mut values = values.into_iter().peekable();
         while let Some((index, first)) = values.next() {
-            let Some(item) = items.all.get_mut(index) else { continue };
+            let Some(item) = items.all.get_mut(index).filter(|item| !item.muted) else { continue };
             let was_delivering = item.delivering;
             let mut run = Samples::new(item.value_type);
-            let mut reading = item.conversion.sample(first, item.value_type);
+            let mut reading = item.read(first);
             self.take(item, &mut run, &reading, received, now);
             while let Some((_, next)) = values.next_if(|(next, _)| *next == index) {
-                reading = item.conversion.sample(next, item.value_type);
+                reading = item.read(next);
                 self.take(item, &mut run, &reading, received, now);
             }
             // A first value, and one that the server kept over a cut, is older than its way.
@@ -264,8 +304,9 @@ impl Deliveries {
         }
     }
 
-    /// Writes one Bad sample for a tag whose node the server refuses, unless the tag's last sample says so already.
-    pub fn refuse(&self, index: usize, quality: Quality) {
+    /// Writes one Bad sample for a tag whose node the server refuses, unless the tag's last sample says so already. `why` has more words than
+    /// the quality, where there are some.
+    pub fn refuse(&self, index: usize, quality: Quality, why: Option<&str>) {
         let now = self.present(self.clock.now());
         let mut items = self.items.lock();
         let Some(item) = items.all.get_mut(index) else { return };
@@ -274,7 +315,11 @@ impl Deliveries {
         // Refused after an outage, or where nothing else was missing before.
         let after_loss = matches!(item.added, Some(Added::Bad { quality: Quality::BAD_NO_COMMUNICATION, .. }));
         let since = item.missing_since(if after_loss { now } else { self.present(Timestamp(self.heard.load(Ordering::Relaxed))) });
-        let detail = format!("the server refuses the node {}: {quality}", item.address).into();
+        let detail = match why {
+            Some(why) => why.into(),
+            None => format!("the server refuses the node {}: {quality}", item.address).into(),
+        };
+        self.status.explain(item.id, quality, why.unwrap_or_default(), &item.address);
         let absence = Absence { start: Timestamp(since), reason: LossReason::Refused, detail, tolerated: TOLERATED };
         let gap = self.spool.absent(item.id, absence);
         if let Some(history) = &self.history {
@@ -420,6 +465,38 @@ impl Items {
 }
 
 impl MonitoredTag {
+    fn new(Delivered { id, name, address, value_type, time, conversion }: Delivered) -> MonitoredTag {
+        MonitoredTag {
+            id,
+            name,
+            address,
+            value_type,
+            conversion,
+            times: TagTimes::new(time),
+            last: None,
+            added: None,
+            meanwhile: None,
+            delivering: false,
+            absent_since: Some(i64::MIN),
+            told_time: false,
+            told_value: false,
+            muted: false,
+            doubt: None,
+        }
+    }
+
+    fn resume(&mut self, last: &Sample) {
+        let quality = Quality(last.quality);
+        let bad = quality.is_bad();
+        self.times.resume(last.timestamp, last.value.as_ref(), quality, !bad);
+        self.last = (!bad).then(|| last.clone());
+        self.added = bad.then_some(Added::Bad { at: last.timestamp, quality });
+    }
+
+    fn read(&self, value: DataValue) -> DataValueSample {
+        self.conversion.sample(value, self.value_type).in_doubt(self.doubt.as_deref())
+    }
+
     fn take(&mut self, run: &mut Samples, reading: &DataValueSample, received: Timestamp, now: i64) -> Option<Oddity> {
         let stamp = self.times.stamp(reading, received, now)?;
         if !stamp.known {

@@ -1,16 +1,15 @@
 //! One server as it was configured, and the items that are read from it.
 
-use std::{path::PathBuf, time::Duration};
+use std::{collections::BTreeSet, path::PathBuf, time::Duration};
 
-use opcua::{
-    crypto::SecurityPolicy,
-    types::{
-        AttributeId, DataChangeFilter, DataChangeTrigger, DeadbandType, ExtensionObject, MessageSecurityMode, NodeId, NumericRange,
-        ReadValueId,
-    },
+use opcua::{crypto::SecurityPolicy, types::MessageSecurityMode};
+
+use super::{
+    found_address::{FoundAddress, ValueKey},
+    glob::GlobRule,
+    history::settings::HistorySettings,
+    item::OpcUaTag,
 };
-
-use super::{address::NodeAddress, conversion::Conversion, history::settings::HistorySettings, times::TimeFrom};
 use historian_model::TagDefinition;
 
 /// A validated [`crate::OpcUaConfig`].
@@ -38,6 +37,48 @@ pub(super) struct OpcUaSettings {
     /// How the server's history fills gaps; `None` where it does not.
     pub(super) history: Option<HistorySettings>,
     pub(super) items: Vec<OpcUaTag>,
+    pub(super) globs: Vec<GlobRule>,
+    /// Of the items, where there are globs.
+    pub(super) configured: BTreeSet<ValueKey>,
+    /// Most tags that the globs make.
+    pub(super) tags_max: usize,
+    /// How often the server is browsed for them within a connection; `None` for at each connection only.
+    pub(super) rescan: Option<Duration>,
+    pub(super) identity: IdentityGuard,
+}
+
+/// What becomes of the samples of a node that is another one than before.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum IdentityGuard {
+    /// Nobody looks.
+    Off,
+    /// They are Uncertain.
+    #[default]
+    Warn,
+    /// There are none: the tag is Bad.
+    Refuse,
+}
+
+impl OpcUaSettings {
+    /// Whether this configuration makes this tag of what it finds.
+    pub(super) fn makes(&self, tag: &TagDefinition) -> bool {
+        let Some(source) = tag.source.as_ref().filter(|source| source.device == self.name) else { return false };
+        let Ok(found) = FoundAddress::parse(&source.address) else { return false };
+        let rule = self.globs.iter().find(|rule| rule.wants(&found.path));
+        let is_of = |rule: &GlobRule| rule.name(&found.path, found.index.as_deref()).is_ok_and(|name| name == tag.name);
+        rule.is_some_and(is_of) && !self.is_configured(&found)
+    }
+
+    /// Whether a configured tag takes the value at a place.
+    pub(super) fn is_configured(&self, place: &FoundAddress) -> bool {
+        self.configured.contains(&place.value())
+    }
+
+    /// Handles of items that the server may be asked to use.
+    pub(super) fn handles_max(&self) -> u32 {
+        let found = if self.globs.is_empty() { 0 } else { self.tags_max };
+        u32::try_from(self.items.len() + found).unwrap_or(u32::MAX)
+    }
 }
 
 /// Which host the server's certificate must name.
@@ -47,69 +88,4 @@ pub(super) enum HostCheck {
     /// That of the endpoint.
     Endpoint,
     Name(String),
-}
-
-/// One tag and the node it comes from.
-#[derive(Clone, Debug)]
-pub(super) struct OpcUaTag {
-    pub(super) definition: TagDefinition,
-    pub(super) address: NodeAddress,
-    pub(super) address_text: String,
-    /// The element of an array that the tag takes.
-    pub(super) element: NumericRange,
-    pub(super) sampling: Duration,
-    /// Samples that the server keeps between two publishings.
-    pub(super) queue_size: u32,
-    pub(super) trigger: Trigger,
-    pub(super) deadband: Deadband,
-    pub(super) conversion: Conversion,
-    pub(super) time: TimeFrom,
-    /// The server's history fills its gaps, where that of the device does.
-    pub(super) history: bool,
-}
-
-/// What makes the server send a value.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum Trigger {
-    Status,
-    #[default]
-    StatusValue,
-    StatusValueTimestamp,
-}
-
-/// Change of value below which the server sends nothing; greater than 0.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(super) enum Deadband {
-    #[default]
-    None,
-    /// In engineering units.
-    Absolute(f64),
-    /// Of the span of the node's `EURange`.
-    Percent(f64),
-}
-
-impl OpcUaTag {
-    /// What is read of, or subscribed to at, its node.
-    pub(super) fn value_of(&self, node: NodeId) -> ReadValueId {
-        ReadValueId { node_id: node, attribute_id: AttributeId::Value as u32, index_range: self.element.clone(), ..ReadValueId::default() }
-    }
-
-    /// The filter that the server is asked for; null where the standard's default holds, status or value changed, because some servers know no
-    /// filters.
-    pub(super) fn filter(&self) -> ExtensionObject {
-        if (self.trigger, self.deadband) == (Trigger::StatusValue, Deadband::None) {
-            return ExtensionObject::null();
-        }
-        let (deadband_type, deadband_value) = match self.deadband {
-            Deadband::None => (DeadbandType::None, 0.0),
-            Deadband::Absolute(value) => (DeadbandType::Absolute, value),
-            Deadband::Percent(value) => (DeadbandType::Percent, value),
-        };
-        let trigger = match self.trigger {
-            Trigger::Status => DataChangeTrigger::Status,
-            Trigger::StatusValue => DataChangeTrigger::StatusValue,
-            Trigger::StatusValueTimestamp => DataChangeTrigger::StatusValueTimestamp,
-        };
-        ExtensionObject::from_message(DataChangeFilter { trigger, deadband_type: deadband_type as u32, deadband_value })
-    }
 }

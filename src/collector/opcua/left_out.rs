@@ -8,7 +8,12 @@ use opcua::{
 };
 use parking_lot::Mutex;
 
-use super::{device::OpcUaSettings, fault::ConnectionFault, read, wire};
+use super::{
+    fault::ConnectionFault,
+    read::{self, Facts},
+    wanted::WantedItems,
+    wire,
+};
 
 /// Items by index, and why. Outlives the sessions of a device.
 #[derive(Debug, Default)]
@@ -23,44 +28,36 @@ impl LeftOut {
         self.0.lock().contains_key(&index)
     }
 
-    /// Reads every node of the device once, so that all whose value cannot be decoded are known and one session is rebuilt for them all.
+    /// Reads every node once that is to be monitored, so that all whose value cannot be decoded are known and one session is rebuilt for them all.
     /// Without any there is nothing to do.
-    pub async fn sweep(
-        &self,
-        device: &OpcUaSettings,
-        session: &Session,
-        namespaces: &[String],
-        per_read: usize,
-    ) -> Result<(), ConnectionFault> {
+    pub async fn sweep(&self, items: &WantedItems, session: &Session, facts: &Facts, timeout: Duration) -> Result<(), ConnectionFault> {
         if self.0.lock().is_empty() {
             return Ok(());
         }
-        let all = 0..device.items.len();
-        self.read(device, session, namespaces, per_read, all.collect()).await
+        self.read(items, session, (&facts.namespaces, facts.nodes_per_read), timeout, items.wanted()).await
     }
 
     /// Reads the nodes that are left out, one by one; those whose value can be decoded by now are taken up again.
-    pub async fn recheck(&self, device: &OpcUaSettings, session: &Session, namespaces: &[String]) -> Result<(), ConnectionFault> {
+    pub async fn recheck(&self, items: &WantedItems, session: &Session, facts: &Facts, timeout: Duration) -> Result<(), ConnectionFault> {
         let out: Vec<usize> = self.0.lock().keys().copied().collect();
-        self.read(device, session, namespaces, 1, out).await
+        self.read(items, session, (&facts.namespaces, 1), timeout, out).await
     }
 
     async fn read(
         &self,
-        device: &OpcUaSettings,
+        items: &WantedItems,
         session: &Session,
-        namespaces: &[String],
-        per_read: usize,
+        (namespaces, per_read): (&[String], usize),
+        timeout: Duration,
         indexes: Vec<usize>,
     ) -> Result<(), ConnectionFault> {
         let known: Vec<(usize, NodeId)> =
-            indexes.into_iter().filter_map(|index| Some((index, device.items[index].address.resolve(namespaces)?))).collect();
-        let nodes: Vec<ReadValueId> = known.iter().map(|(index, node)| device.items[*index].value_of(node.clone())).collect();
-        let timeout: Duration = device.timeout;
+            indexes.into_iter().filter_map(|index| Some((index, items.item(index).address.resolve(namespaces)?))).collect();
+        let nodes: Vec<ReadValueId> = known.iter().map(|(index, node)| items.item(*index).value_of(node.clone())).collect();
         let values = read::values(session, &nodes, per_read, timeout).await?;
         let mut out = self.0.lock();
         for ((index, _), value) in known.into_iter().zip(values) {
-            let item = &device.items[index];
+            let item = items.item(index);
             let reading = item.conversion.sample(value, item.definition.value_type);
             if reading.problem.starts_with(wire::BROKEN) {
                 out.entry(index).or_insert(reading.problem);

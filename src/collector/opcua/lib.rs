@@ -5,9 +5,10 @@
 //! [`wire`]) → [`session`] (opened, or taken up again after a cut) → [`subscribe`] (own desired state, created and compared item by item;
 //! watchdog) and [`publish`] → [`conversion`] and [`convert`] (value, quality) and [`times`] → [`deliver`] (the samples around an outage) →
 //! spool; beside it [`history`] (what an outage has cost, from the server's history). [`supervise`] goes round it for ever; [`check`] reads and
-//! subscribes once; [`browse`] lists what could be collected.
+//! subscribes once; [`browse`] lists what could be collected. What globs ([`glob`]) find becomes tags while the server is collected from
+//! ([`found`]); [`identity`] sees whether nodes are still what they were.
 //!
-//! Only Browse, Read, HistoryRead and the subscription services are used; the collector writes, calls and updates nothing in a server.
+//! Only Browse, Read, `HistoryRead` and the subscription services are used; the collector writes, calls and updates nothing in a server.
 //!
 //! A historian that was ended during an outage and started after it does not know that its last sample of a tag was Bad: such a tag shows
 //! Bad until the device's value changes.
@@ -23,24 +24,34 @@ mod deliver;
 mod device;
 mod endpoint;
 mod fault;
+mod found;
+mod found_address;
 #[doc(hidden)]
 pub mod fuzz;
+mod glob;
+mod glob_section;
 mod history;
+mod identity;
+mod item;
 mod left_out;
 mod nearest;
+mod path_filter;
 mod pki;
 mod publish;
 mod read;
 mod session;
 mod subscribe;
+mod subscription;
 mod supervise;
 mod tag;
 mod times;
+mod wanted;
 mod wire;
 
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
+use parking_lot::Mutex;
 
 use device::OpcUaSettings;
 use historian_collector::{BrowseAnswer, BrowseRequest, CertificateDecision, CheckRow, Collector, CollectorContext};
@@ -52,11 +63,13 @@ pub use config::OpcUaConfig;
 #[derive(Debug)]
 pub struct OpcUaCollector {
     device: Arc<OpcUaSettings>,
+    /// What the last check found of the globs, in sentences.
+    checked: Mutex<Vec<String>>,
 }
 
 impl OpcUaCollector {
     fn new(device: OpcUaSettings) -> OpcUaCollector {
-        OpcUaCollector { device: Arc::new(device) }
+        OpcUaCollector { device: Arc::new(device), checked: Mutex::default() }
     }
 }
 
@@ -82,12 +95,16 @@ impl Collector for OpcUaCollector {
         self.device.history.map(|history| history.back)
     }
 
+    fn keeps(&self, tag: &TagDefinition) -> bool {
+        self.device.makes(tag)
+    }
+
     fn certificate_decisions(&self) -> Vec<CertificateDecision> {
         pki::decisions(&self.device)
     }
 
     fn fingerprint(&self) -> u64 {
-        historian_collector::fingerprint::of(self)
+        historian_collector::fingerprint::of(&self.device)
     }
 
     async fn run(self: Arc<Self>, ids: Vec<TagId>, context: CollectorContext) {
@@ -95,7 +112,13 @@ impl Collector for OpcUaCollector {
     }
 
     async fn check(&self, timeout: Duration) -> Vec<CheckRow> {
-        Box::pin(check::run(&self.device, timeout)).await
+        let (rows, told) = Box::pin(check::run(&self.device, timeout)).await;
+        *self.checked.lock() = told;
+        rows
+    }
+
+    fn advice(&self, _rows: &[CheckRow]) -> Vec<String> {
+        self.checked.lock().clone()
     }
 
     async fn browse(&self, request: &BrowseRequest) -> Result<BrowseAnswer, String> {

@@ -12,25 +12,30 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     convert::Infallible,
+    pin::Pin,
     sync::{Arc, atomic::Ordering},
     time::{Duration, Instant},
 };
 
 use opcua::{
     client::{
-        Session, UARequest,
-        services::{CreateMonitoredItems, CreateSubscription, DeleteSubscriptions, Republish, TransferSubscriptions},
+        UARequest,
+        services::{CreateMonitoredItems, CreateSubscription, TransferSubscriptions},
     },
     types::{MonitoredItemCreateRequest, MonitoringMode, MonitoringParameters, NodeId, StatusCode, TimestampsToReturn},
 };
 
 use super::{
+    browse::{self, GlobScan},
     deliver::Deliveries,
-    device::OpcUaSettings,
+    device::IdentityGuard,
     fault::{ConnectionFault, End, within},
-    left_out::LeftOut,
-    publish::{NotificationSink, Publisher, SubscriptionFeed, after},
+    found::GlobTags,
+    identity::OTHER_NODE,
+    item::OpcUaTag,
+    publish::{NotificationSink, SubscriptionFeed},
     read::{self, Facts},
+    subscription::{Made, Memory, On, Subscription, delete, remembered, republish},
 };
 use historian_collector::{CollectorContext, DeviceStatus, status::DeviceState};
 use historian_model::Quality;
@@ -41,18 +46,10 @@ const TICK: Duration = Duration::from_millis(200);
 const NOTIFICATION_VALUES_MAX: u32 = 10_000;
 /// Refused items that the status names.
 const HOLES_SHOWN_MAX: usize = 100;
-/// Notifications taken from a server's memory after a loss, per subscription.
-const REPUBLISHED_MAX: usize = 10_000;
+/// How long a scan for globs may take.
+const SCAN_MAX: Duration = Duration::from_mins(10);
 /// Losses in a row, each before everything had caught up, after which everything is made anew.
 const STALLED_MAX: u32 = 5;
-
-/// A session and what is asked of it.
-pub(super) struct On<'a> {
-    pub device: &'a OpcUaSettings,
-    pub session: &'a Session,
-    pub publisher: &'a Publisher,
-    pub left_out: &'a LeftOut,
-}
 
 /// What a session holds. It outlives the connection.
 pub(super) struct LinkSession {
@@ -64,27 +61,6 @@ pub(super) struct LinkSession {
     complete: bool,
     /// Losses in a row since everything had last caught up.
     stalled: u32,
-}
-
-pub(super) struct Subscription {
-    id: u32,
-    pub items: Vec<Made>,
-    pub feed: Arc<SubscriptionFeed>,
-    /// As the server granted it.
-    pub publishing: Duration,
-    /// Silence after which the session is given up.
-    silence_max: Duration,
-    made: Instant,
-    /// It goes on after a loss, and what changed meanwhile has not all come yet.
-    catching_up: bool,
-}
-
-/// A monitored item as the server granted it.
-pub(super) struct Made {
-    pub index: usize,
-    pub queue: u32,
-    /// Sampling interval in milliseconds.
-    pub sampling: f64,
 }
 
 /// Subscribes to everything, or goes on with what is held, and watches, until the session is of no more use. Ends only with an error;
@@ -125,27 +101,45 @@ async fn hold(
                 held.facts = facts;
             }
             _ => {
-                deliveries.forget(0..on.device.items.len());
+                deliveries.forget(0..on.items.len());
+                on.items.await_found();
+                compare_nodes(on, deliveries, context).await?;
                 *held = Some(LinkSession { facts, subscriptions: Vec::new(), refused: BTreeMap::new(), complete: false, stalled: 0 });
             }
         }
     }
     let Some(held) = held else { return Err(ConnectionFault::new("nothing is held")) };
     held.take_up(on, fresh, deliveries, context).await?;
+    held.remove(on, deliveries, &[]).await?;
     let take: NotificationSink = {
         let deliveries = deliveries.clone();
         Arc::new(move |values, at| deliveries.deliver(values, at))
     };
-    on.left_out.sweep(on.device, on.session, &held.facts.namespaces, held.facts.nodes_per_read).await?;
-    let missing = held.missing(on.device);
+    on.left_out.sweep(on.items, on.session, &held.facts, on.device.timeout).await?;
+    let missing = held.missing(on);
     held.create(on, &take, missing).await?;
     held.complete = true;
     held.report(on, deliveries, context);
+    let mut scanning = on.globs.map(|_| scan(on));
+    let mut scan_at: Option<Instant> = None;
     let mut ticks = tokio::time::interval(TICK);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut retried = Instant::now();
     loop {
-        ticks.tick().await;
+        let scanned = tokio::select! {
+            _ = ticks.tick() => None,
+            scanned = next(&mut scanning) => Some(scanned),
+        };
+        if let Some(scanned) = scanned {
+            scanning = None;
+            let wait = if scanned.is_ok() { on.device.rescan } else { Some(on.device.retry) };
+            scan_at = wait.map(|wait| Instant::now() + wait);
+            held.take_scan(scanned, on, &take, deliveries, context).await?;
+        }
+        if scanning.is_none() && scan_at.is_some_and(|at| at <= Instant::now()) {
+            scan_at = None;
+            scanning = Some(scan(on));
+        }
         held.watch()?;
         held.ask_again(on, deliveries, context).await?;
         held.settle(deliveries);
@@ -154,7 +148,7 @@ async fn hold(
             held.retry(on, &take, deliveries, context).await?;
             retried = Instant::now();
         }
-        let complete = status.items_delivering.load(Ordering::Relaxed) == on.device.items.len() as u64;
+        let complete = status.items_delivering.load(Ordering::Relaxed) == on.items.len() as u64;
         status.set_state(if complete { DeviceState::Running } else { DeviceState::Degraded });
     }
 }
@@ -163,26 +157,36 @@ async fn hold(
 pub(super) async fn attempt(on: &On<'_>, take: &NotificationSink) -> Result<LinkSession, ConnectionFault> {
     let facts = read::facts(on.session, on.device.timeout).await?;
     let mut held = LinkSession { facts, subscriptions: Vec::new(), refused: BTreeMap::new(), complete: false, stalled: 0 };
-    held.create(on, take, (0..on.device.items.len()).collect()).await?;
+    held.create(on, take, on.items.wanted()).await?;
     Ok(held)
 }
 
-/// Deletes subscriptions, as far as the server lets us.
-async fn delete(on: &On<'_>, ids: BTreeSet<u32>) {
-    if !ids.is_empty() {
-        let request = DeleteSubscriptions::new(on.session).subscription_ids(ids.into_iter().collect());
-        let _ = tokio::time::timeout(on.device.timeout, request.send(on.session.channel())).await;
+/// Browses the server for the globs of the device.
+type Scanning<'a> = Pin<Box<dyn Future<Output = Result<GlobScan, ConnectionFault>> + Send + 'a>>;
+
+fn scan<'a>(on: &On<'a>) -> Scanning<'a> {
+    let (session, device) = (on.session, on.device);
+    Box::pin(browse::scan(session, &device.globs, device.timeout, Instant::now() + SCAN_MAX))
+}
+
+/// Waits for the end of a scan; for ever where there is none.
+async fn next(scanning: &mut Option<Scanning<'_>>) -> Result<GlobScan, ConnectionFault> {
+    match scanning {
+        Some(scanning) => scanning.await,
+        None => std::future::pending().await,
     }
 }
 
-/// What a server answered when it was asked for what a subscription has sent.
-enum Memory {
-    /// Everything came.
-    Whole,
-    /// Some of it is gone, or the server keeps nothing.
-    Partial,
-    /// The subscription is gone.
-    Gone,
+/// Compares the nodes of configured tags with those of the run of the server before, and says what differs.
+async fn compare_nodes(on: &On<'_>, deliveries: &Deliveries, context: &CollectorContext) -> Result<(), ConnectionFault> {
+    for news in on.identities.compare(on.device, on.items, on.session).await? {
+        tracing::warn!(device = on.device.name, "{news}");
+        context.status.record_error(context.clock.now(), news);
+    }
+    for index in 0..on.items.configured() {
+        deliveries.expect(index, &on.items.item(index).address_text, on.identities.doubt(index).as_deref());
+    }
+    Ok(())
 }
 
 impl LinkSession {
@@ -257,9 +261,9 @@ impl LinkSession {
         Ok(())
     }
 
-    /// Indexes of the items that have no monitored item and were not refused.
-    fn missing(&self, device: &OpcUaSettings) -> Vec<usize> {
-        let mut missing: BTreeSet<usize> = (0..device.items.len()).collect();
+    /// Indexes of the wanted items that have no monitored item and were not refused.
+    fn missing(&self, on: &On<'_>) -> Vec<usize> {
+        let mut missing: BTreeSet<usize> = on.items.wanted().into_iter().collect();
         for item in self.subscriptions.iter().flat_map(|subscription| &subscription.items) {
             missing.remove(&item.index);
         }
@@ -277,7 +281,11 @@ impl LinkSession {
     async fn create(&mut self, on: &On<'_>, take: &NotificationSink, indexes: Vec<usize>) -> Result<(), ConnectionFault> {
         let mut pending = Vec::with_capacity(indexes.len());
         for index in indexes {
-            match on.device.items[index].address.resolve(&self.facts.namespaces) {
+            match on.items.item(index).address.resolve(&self.facts.namespaces) {
+                _ if on.items.gone(index).is_some() => _ = self.refused.insert(index, StatusCode::BadNodeIdUnknown),
+                _ if on.device.identity == IdentityGuard::Refuse && on.identities.doubt(index).is_some() => {
+                    self.refused.insert(index, OTHER_NODE);
+                }
                 Some(_) if on.left_out.has(index) => _ = self.refused.insert(index, read::BROKEN),
                 Some(node) => pending.push((index, node)),
                 None => _ = self.refused.insert(index, StatusCode::BadNodeIdUnknown),
@@ -360,7 +368,7 @@ impl LinkSession {
         let Some(subscription) = self.subscriptions.last_mut() else { return Ok(pending) };
         while !pending.is_empty() {
             let asked = pending.len().min(self.facts.items_per_call.max(1));
-            let wanted = pending[..asked].iter().map(|(index, node)| request(on.device, *index, node)).collect();
+            let wanted = pending[..asked].iter().map(|(index, node)| request(&on.items.item(*index), *index, node)).collect();
             let request = CreateMonitoredItems::new(subscription.id, on.session)
                 .timestamps_to_return(TimestampsToReturn::Both)
                 .items_to_create(wanted);
@@ -385,7 +393,8 @@ impl LinkSession {
                 let status = created.result.status_code;
                 if status.is_good() {
                     let queue = created.result.revised_queue_size;
-                    subscription.items.push(Made { index, queue, sampling: created.result.revised_sampling_interval });
+                    let id = created.result.monitored_item_id;
+                    subscription.items.push(Made { id, index, queue, sampling: created.result.revised_sampling_interval });
                     self.refused.remove(&index);
                 } else if status == StatusCode::BadTooManyMonitoredItems {
                     over.push((index, node));
@@ -406,55 +415,110 @@ impl LinkSession {
         context: &CollectorContext,
     ) -> Result<(), ConnectionFault> {
         self.facts.namespaces = read::namespaces(on.session, on.device.timeout).await?;
-        on.left_out.recheck(on.device, on.session, &self.facts.namespaces).await?;
+        on.left_out.recheck(on.items, on.session, &self.facts, on.device.timeout).await?;
         let before = self.refused.len();
         self.create(on, take, self.refused.keys().copied().collect()).await?;
         if self.refused.len() == before {
-            self.refuse(deliveries);
+            self.refuse(on, deliveries);
         } else {
             self.report(on, deliveries, context);
         }
         Ok(())
     }
 
-    fn refuse(&self, deliveries: &Deliveries) {
+    fn refuse(&self, on: &On<'_>, deliveries: &Deliveries) {
         for (index, status) in &self.refused {
-            deliveries.refuse(*index, Quality(status.bits()));
+            let why = on.items.gone(*index).or_else(|| on.identities.doubt(*index).filter(|_| *status == OTHER_NODE));
+            deliveries.refuse(*index, Quality(status.bits()), why.as_deref());
         }
+    }
+
+    /// Monitors no more what is not wanted, and what is at another node now. If the link is lost meanwhile, all is made anew: an item that is
+    /// left at its old node would speak for the new one.
+    async fn remove(&mut self, on: &On<'_>, deliveries: &Deliveries, moved: &[usize]) -> Result<(), ConnectionFault> {
+        let mut stays: BTreeSet<usize> = on.items.wanted().into_iter().collect();
+        for index in moved {
+            stays.remove(index);
+        }
+        let monitored = self.subscriptions.iter().flat_map(|subscription| &subscription.items);
+        let out: BTreeSet<usize> = monitored.map(|made| made.index).filter(|index| !stays.contains(index)).collect();
+        if !out.is_empty() {
+            for index in &out {
+                deliveries.mute(*index);
+            }
+            let complete = std::mem::take(&mut self.complete);
+            for subscription in &mut self.subscriptions {
+                subscription.remove(on, &out, self.facts.items_per_call).await?;
+            }
+            self.complete = complete;
+        }
+        self.refused.extend(on.items.all_gone().into_iter().map(|index| (index, StatusCode::BadNodeIdUnknown)));
+        Ok(())
+    }
+
+    /// Takes what a scan has found: monitors what is new, and no more what is gone. A scan that failed has found nothing, and proves nothing.
+    async fn take_scan(
+        &mut self,
+        scanned: Result<GlobScan, ConnectionFault>,
+        on: &On<'_>,
+        take: &NotificationSink,
+        deliveries: &Deliveries,
+        context: &CollectorContext,
+    ) -> Result<(), ConnectionFault> {
+        let Some(globs) = on.globs else { return Ok(()) };
+        let scan = scanned.unwrap_or_else(|fault| GlobScan {
+            notes: vec![format!("the server cannot be browsed: {}; it is tried again", fault.message)],
+            ..GlobScan::default()
+        });
+        let changes = globs.take(scan, on.session).await?;
+        self.remove(on, deliveries, &changes.remove).await?;
+        for index in &changes.create {
+            self.refused.remove(index);
+            deliveries.expect(*index, &on.items.item(*index).address_text, None);
+        }
+        // The namespace of what is new may be new.
+        self.facts.namespaces = read::namespaces(on.session, on.device.timeout).await?;
+        self.create(on, take, changes.create).await?;
+        self.report(on, deliveries, context);
+        Ok(())
     }
 
     /// Tells tags and status what the server accepted and what not.
     fn report(&self, on: &On<'_>, deliveries: &Deliveries, context: &CollectorContext) {
-        self.refuse(deliveries);
+        self.refuse(on, deliveries);
         let status = &context.status;
         let created = self.created();
         status.items_created.store(created, Ordering::Relaxed);
         let made = self.subscriptions.iter().flat_map(|subscription| &subscription.items);
         deliveries.created(made.map(|item| (item.index, item.sampling)));
         let describe = |index: usize, why: StatusCode| {
-            let item = &on.device.items[index];
-            let advice = if why == StatusCode::BadNodeIdUnknown && item.address.resolve(&self.facts.namespaces).is_none() {
-                format!("; {}", item.address.advice(&self.facts.namespaces))
-            } else {
-                String::new()
+            let item = on.items.item(index);
+            let words = match (on.items.gone(index), on.identities.doubt(index)) {
+                (Some(gone), _) => gone,
+                (None, Some(doubt)) if why == OTHER_NODE => doubt,
+                _ if why == StatusCode::BadNodeIdUnknown && item.address.resolve(&self.facts.namespaces).is_none() => {
+                    item.address.advice(&self.facts.namespaces)
+                }
+                _ => String::new(),
             };
-            format!("{} ({}): {why}{advice}", item.definition.name, item.address_text)
+            let words = if words.is_empty() { words } else { format!("; {words}") };
+            format!("{} ({}): {why}{words}", item.definition.name, item.address_text)
         };
-        status.set_holes(self.refused.iter().take(HOLES_SHOWN_MAX).map(|(index, why)| describe(*index, *why)).collect());
+        let doubts = on.identities.doubts().into_iter().filter(|(index, _)| !self.refused.contains_key(index)).map(|(index, doubt)| {
+            let item = on.items.item(index);
+            format!("{} ({}): Uncertain; {doubt}", item.definition.name, item.address_text)
+        });
+        let refused = self.refused.iter().map(|(index, why)| describe(*index, *why));
+        let untaken = on.globs.map(GlobTags::told).unwrap_or_default();
+        status.set_holes(refused.chain(doubts).chain(untaken).take(HOLES_SHOWN_MAX).collect());
         if let Some((index, why)) = self.refused.first_key_value() {
             DeviceStatus::count(&status.exceptions, 1);
-            let (refused, wanted) = (self.refused.len(), on.device.items.len());
+            let (refused, wanted) = (self.refused.len(), on.items.len());
             let message = format!("the server refuses {refused} of {wanted} nodes, first {}", describe(*index, *why));
             tracing::warn!(device = on.device.name, "{message}");
             status.record_error(context.clock.now(), message);
         }
-        tracing::info!(
-            device = on.device.name,
-            created,
-            wanted = on.device.items.len(),
-            subscriptions = self.subscriptions.len(),
-            "subscribed"
-        );
+        tracing::info!(device = on.device.name, created, wanted = on.items.len(), subscriptions = self.subscriptions.len(), "subscribed");
     }
 
     /// The data watchdog.
@@ -541,39 +605,11 @@ fn undecodable(status: StatusCode) -> bool {
     )
 }
 
-/// Asks for what a subscription has sent and we did not get, number after number, until there is no more.
-async fn remembered(on: &On<'_>, subscription: &Subscription) -> Result<Memory, ConnectionFault> {
-    let mut number = subscription.feed.next_number();
-    for _ in 0..REPUBLISHED_MAX {
-        match republish(on, subscription, number).await? {
-            Ok(()) => number = after(number),
-            Err(StatusCode::BadMessageNotAvailable) => return Ok(Memory::Whole),
-            Err(StatusCode::BadSubscriptionIdInvalid) => return Ok(Memory::Gone),
-            Err(_) => return Ok(Memory::Partial),
-        }
-    }
-    Ok(Memory::Partial)
-}
-
-/// Asks for one notification; the inner error says why it did not come.
-async fn republish(on: &On<'_>, subscription: &Subscription, number: u32) -> Result<Result<(), StatusCode>, ConnectionFault> {
-    let request = Republish::new(subscription.id, number, on.session);
-    Ok(match within(on.device.timeout, "Republish", request.send(on.session.channel())).await? {
-        Ok(answer) => {
-            let came = subscription.feed.republished(number, answer.notification_message);
-            // Some servers answer with an empty message instead.
-            if came { Ok(()) } else { Err(StatusCode::BadMessageNotAvailable) }
-        }
-        Err(error) => Err(error.status()),
-    })
-}
-
 fn count(span: Duration, step: Duration) -> u32 {
     u32::try_from(span.as_millis() / step.as_millis().max(1)).unwrap_or(u32::MAX).max(1)
 }
 
-fn request(device: &OpcUaSettings, index: usize, node: &NodeId) -> MonitoredItemCreateRequest {
-    let item = &device.items[index];
+fn request(item: &OpcUaTag, index: usize, node: &NodeId) -> MonitoredItemCreateRequest {
     MonitoredItemCreateRequest {
         item_to_monitor: item.value_of(node.clone()),
         monitoring_mode: MonitoringMode::Reporting,

@@ -13,11 +13,15 @@ use super::{
     deliver::{Delivered, Deliveries},
     device::OpcUaSettings,
     fault::{ConnectionFault, End},
+    found::GlobTags,
     history::{self, HistorySource, backlog::HistoryBacklog},
+    identity::NodeIdentities,
     left_out::LeftOut,
     publish::{self, Publisher},
     session::{Logon, Refusal},
-    subscribe::{self, LinkSession, On},
+    subscribe::{self, LinkSession},
+    subscription::On,
+    wanted::WantedItems,
     wire::ReplacedValue,
 };
 use historian_collector::{CollectorContext, DeviceStatus, guard, status::DeviceState, supervise::Backoff};
@@ -44,17 +48,18 @@ struct KeptSession {
     gone: bool,
 }
 
+/// What is known of the tags of a device, from one connection to the next.
+struct WatchedTags<'a> {
+    globs: Option<&'a GlobTags<'a>>,
+    identities: NodeIdentities,
+    /// Of a device whose server's history fills gaps.
+    backlog: Option<&'a HistoryBacklog>,
+}
+
 /// Collects until shutdown; `ids` are in the order of the device's items.
 pub(super) async fn run(device: &OpcUaSettings, ids: &[TagId], context: &CollectorContext) {
     let status = &context.status;
-    let tags = device.items.iter().zip(ids).map(|(item, id)| Delivered {
-        id: *id,
-        name: item.definition.name.to_string(),
-        address: item.address_text.clone(),
-        value_type: item.definition.value_type,
-        time: item.time,
-        conversion: item.conversion.clone(),
-    });
+    let tags = device.items.iter().zip(ids).map(|(item, id)| Delivered::of(*id, item));
     let mut deliveries = Deliveries::new(tags, context.spool.clone(), context.clock.clone(), status.clone());
     deliveries.resume(&context.last);
     let backlog = device.history.map(|history| {
@@ -63,7 +68,9 @@ pub(super) async fn run(device: &OpcUaSettings, ids: &[TagId], context: &Collect
     });
     deliveries.fill_from(backlog.clone());
     let deliveries = Arc::new(deliveries);
-    status.items_wanted.store(device.items.len() as u64, Ordering::Relaxed);
+    let items = WantedItems::new(&device.items);
+    status.items_wanted.store(items.len() as u64, Ordering::Relaxed);
+    let globs = GlobTags::new(device, &items, &deliveries, context);
     if device.policy == SecurityPolicy::None {
         tracing::warn!(
             device = device.name,
@@ -74,13 +81,17 @@ pub(super) async fn run(device: &OpcUaSettings, ids: &[TagId], context: &Collect
     let mut backoff = Backoff::new(RECONNECT_FIRST.min(device.reconnect_max), device.reconnect_max);
     let mut last_error = String::new();
     let mut kept = None;
-    let unfit =
-        Unfit { device, ids, backlog: backlog.as_deref(), context, left_out: LeftOut::default(), told: parking_lot::Mutex::default() };
+    let unfit = Unfit { device, context, left_out: LeftOut::default(), items: &items, told: parking_lot::Mutex::default() };
+    let tags = WatchedTags {
+        globs: (!device.globs.is_empty()).then_some(&globs),
+        identities: NodeIdentities::default(),
+        backlog: backlog.as_deref(),
+    };
     loop {
         status.set_state(DeviceState::Connecting);
         let values_before = status.view().last_good_at;
         // A panic in the client library must cost a session, not the device.
-        let fault = match Box::pin(guard::run(attempt(&unfit, &deliveries, &mut kept))).await {
+        let fault = match Box::pin(guard::run(attempt(&unfit, &tags, &deliveries, &mut kept))).await {
             Ok(Some(fault)) => fault,
             Ok(None) => break,
             Err(panicked) => panicked.into(),
@@ -115,7 +126,12 @@ pub(super) async fn run(device: &OpcUaSettings, ids: &[TagId], context: &Collect
 }
 
 /// One connection from beginning to end; `None` at shutdown. What can be gone on with after it is in `kept`.
-async fn attempt(unfit: &Unfit<'_>, deliveries: &Arc<Deliveries>, kept: &mut Option<KeptSession>) -> Option<ConnectionFault> {
+async fn attempt(
+    unfit: &Unfit<'_>,
+    tags: &WatchedTags<'_>,
+    deliveries: &Arc<Deliveries>,
+    kept: &mut Option<KeptSession>,
+) -> Option<ConnectionFault> {
     let (device, context) = (unfit.device, unfit.context);
     let status = &context.status;
     let connected = tokio::select! {
@@ -130,8 +146,24 @@ async fn attempt(unfit: &Unfit<'_>, deliveries: &Arc<Deliveries>, kept: &mut Opt
     tracing::info!(device = device.name, endpoint = device.endpoint, "connected");
     let session = connection.session();
     let publisher = Publisher::default();
-    let on = On { device, session: &session, publisher: &publisher, left_out: &unfit.left_out };
-    let source = HistorySource { device, session: &session, ids: unfit.ids, backlog: unfit.backlog, context };
+    let on = On {
+        device,
+        session: &session,
+        publisher: &publisher,
+        left_out: &unfit.left_out,
+        items: unfit.items,
+        globs: tags.globs,
+        identities: &tags.identities,
+    };
+    let source = HistorySource {
+        device,
+        session: &session,
+        items: unfit.items,
+        deliveries,
+        identities: &tags.identities,
+        backlog: tags.backlog,
+        context,
+    };
     let findings = connection.findings();
     let told = |answer: Result<(), StatusCode>| {
         match answer {
@@ -233,10 +265,9 @@ async fn connect(
 /// Values that could not be taken as they came: told once each, and left out where they break more than themselves.
 struct Unfit<'a> {
     device: &'a OpcUaSettings,
-    ids: &'a [TagId],
-    backlog: Option<&'a HistoryBacklog>,
     context: &'a CollectorContext,
     left_out: LeftOut,
+    items: &'a WantedItems,
     /// What was told of an item last.
     told: parking_lot::Mutex<HashMap<usize, String>>,
 }
@@ -249,7 +280,7 @@ impl Unfit<'_> {
                 DeviceStatus::count(&self.context.status.samples_dropped, lost as u64);
             }
             let Some(index) = publish::index(handle) else { continue };
-            let Some(item) = self.device.items.get(index) else { continue };
+            let Some(item) = self.items.get(index) else { continue };
             if broken {
                 self.left_out.add(index, reason.clone());
             }

@@ -7,7 +7,7 @@ use opcua::types::NumericRange;
 use super::{
     address::NodeAddress,
     conversion::Conversion,
-    device::{Deadband, OpcUaTag, Trigger},
+    item::{Deadband, OpcUaTag, Trigger},
     times::TimeFrom,
 };
 use historian_collector::{ConfigProblem, TagConfig, not_available::NotAvailable, scaling::Scaling};

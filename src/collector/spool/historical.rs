@@ -33,6 +33,10 @@ impl HistoryQueue {
             let Some((tag, run)) = self.0.pop_front() else { break };
             segment.push(tag, run);
         }
-        (segment.samples > 0).then(|| SpooledBatch { batch: SampleBatch { runs: segment.runs }, since: now, kind: SpooledKind::Historical })
+        (segment.samples > 0).then_some(SpooledBatch {
+            batch: SampleBatch { runs: segment.runs },
+            since: now,
+            kind: SpooledKind::Historical,
+        })
     }
 }

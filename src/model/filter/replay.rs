@@ -27,7 +27,9 @@ pub fn replay(samples: &[Sample], setting: &TagFilter, value_type: ValueType, st
     match SampleFilter::new(setting, value_type, stepped) {
         None => kept.extend_from_slice(samples),
         Some(mut filter) => {
-            samples.iter().for_each(|sample| filter.take(sample.clone(), &mut kept));
+            for sample in samples {
+                filter.take(sample.clone(), &mut kept);
+            }
             filter.flush(&mut kept);
         }
     }

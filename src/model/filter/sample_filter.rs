@@ -44,11 +44,11 @@ impl SampleFilter {
         self.newest = Some(at);
         self.behind += 1;
         match &mut self.exception {
-            None => self.to_door(sample, out),
+            None => self.hand_on(sample, out),
             Some(exception) => {
                 let mut between = std::mem::take(&mut self.between);
                 exception.take(sample, &mut between);
-                between.drain(..).for_each(|sample| self.to_door(sample, out));
+                between.drain(..).for_each(|sample| self.hand_on(sample, out));
                 self.between = between;
             }
         }
@@ -62,7 +62,7 @@ impl SampleFilter {
         if let Some(exception) = &mut self.exception {
             exception.flush(&mut between);
         }
-        between.drain(..).for_each(|sample| self.to_door(sample, out));
+        between.drain(..).for_each(|sample| self.hand_on(sample, out));
         self.between = between;
         if let Some(door) = &mut self.door {
             door.flush(out);
@@ -83,7 +83,7 @@ impl SampleFilter {
         self.behind
     }
 
-    fn to_door(&mut self, sample: Sample, out: &mut Vec<Sample>) {
+    fn hand_on(&mut self, sample: Sample, out: &mut Vec<Sample>) {
         match &mut self.door {
             Some(door) => door.take(sample, out),
             None => out.push(sample),

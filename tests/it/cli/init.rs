@@ -163,7 +163,7 @@ fn two_ranges_of_kepware_are_scale_and_offset_and_its_order_is_told() {
     assert_eq!(checked.status.code(), Some(0), "{}{}", stdout(&checked), stderr(&checked));
 }
 
-/// A tag table of TIA Portal: inputs and outputs have their place in an MB_SERVER, memory has none that the table tells.
+/// A tag table of TIA Portal: inputs and outputs have their place in an `MB_SERVER`, memory has none that the table tells.
 #[test]
 fn a_tag_table_of_tia_is_mapped_as_far_as_modbus_reaches() {
     let list = "Name;Path;Data Type;Logical Address;Comment;Hmi Visible\n\

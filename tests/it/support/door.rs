@@ -180,7 +180,8 @@ pub fn columns(tag: &str, rows: &[Row]) -> TagSamples {
     }
 }
 
-fn of_proto(samples: &TagSamples) -> Vec<Row> {
+/// Rows of an answer of gRPC, of values of any type.
+pub fn of_proto(samples: &TagSamples) -> Vec<Row> {
     let words: Vec<Bits> = match samples.values.as_ref().unwrap().column.as_ref().unwrap() {
         Column::F64(column) => column.values.iter().map(|value| Bits::Word(value.to_bits())).collect(),
         Column::F32(column) => column.values.iter().map(|value| Bits::Word(value.to_bits().into())).collect(),

@@ -33,7 +33,7 @@ const TOLD_MAX: usize = 200;
 /// A program whose configuration is read.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub enum ForeignProgram {
-    /// Telegraf: inputs.modbus, inputs.opcua, inputs.opcua_listener, inputs.mqtt_consumer.
+    /// Telegraf: `inputs.modbus`, `inputs.opcua`, `inputs.opcua_listener`, `inputs.mqtt_consumer`.
     Telegraf,
     /// Evcc: meters and chargers of type custom, or a template of a device.
     Evcc,

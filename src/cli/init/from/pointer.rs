@@ -20,7 +20,7 @@ pub fn of_path(path: &str) -> Option<String> {
             c => parts.last_mut()?.push(c),
         }
     }
-    parts.iter().all(|part| !part.is_empty()).then(|| parts.iter().map(|part| format!("/{}", escaped(part))).collect())
+    parts.iter().all(|part| !part.is_empty()).then(|| parts.iter().flat_map(|part| ["/".to_owned(), escaped(part)]).collect())
 }
 
 /// The pointer of what stands behind `value_json` in a template of Home Assistant: `.a.b`, `['a'][0]`; `None` for what computes.

@@ -23,7 +23,7 @@ use model::SunSpecModel;
 
 /// Addresses at which the marker may be, the most likely one first.
 const BASES: [u16; 3] = [40_000, 50_000, 0];
-/// "SunS".
+/// The letters `SunS`.
 const MARKER: [u16; 2] = [0x5375, 0x6E53];
 /// Id behind the last model.
 const END: u16 = 0xFFFF;

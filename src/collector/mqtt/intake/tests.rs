@@ -129,7 +129,8 @@ async fn tags_are_made_from_topics_in_one_go_and_found_again() {
     let elsewhere = TagDefinition { name: TagName::new("q/x/b").unwrap(), ..made[0].clone() };
     assert!(!bench.collector.keeps(&elsewhere), "the pattern gives another name");
 
-    bench.context.found.kept = vec![FoundTag { id: TagId(101), definition: made[0].clone(), last: good(2_000_000, Value::F64(2.0)) }];
+    bench.context.found.kept =
+        vec![FoundTag { id: TagId(101), definition: made[0].clone(), last: good(2_000_000, Value::F64(2.0)), unfilled: Vec::new() }];
     let mut intake = bench.intake();
     intake.message("plant/x/state", b"{\"ts\": 3, \"b\": 4}", false).await;
     assert_eq!(current(&intake, "p/x/b"), good(3_000_000, Value::F64(4.0)));

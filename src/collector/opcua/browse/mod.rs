@@ -1,8 +1,9 @@
 //! What a server has to collect, for `historian browse`: the variables below Objects ([`walk`]), each with what the server says of it
-//! ([`describe`]) in terms of its type ([`data_type`]).
+//! ([`describe`]) in terms of its type ([`data_type`]). What the globs of a device find is [`scan()`].
 
 mod data_type;
 mod describe;
+mod scan;
 mod walk;
 
 use std::{
@@ -12,11 +13,16 @@ use std::{
 
 use opcua::client::Session;
 
-use super::{address::NodeAddress, connection::OpcUaConnection, device::OpcUaSettings, fault::ConnectionFault, publish::Publisher, read};
+use super::{
+    address::NodeAddress, connection::OpcUaConnection, device::OpcUaSettings, fault::ConnectionFault, path_filter::PathFilter,
+    publish::Publisher, read,
+};
 use historian_collector::{BrowseAnswer, BrowseRequest};
 use historian_model::{Clock, SystemClock};
 
-use walk::{AddressSpace, PathFilter};
+use walk::AddressSpace;
+
+pub(super) use scan::{GlobScan, ScannedVariable, browse_names, scan};
 
 const CLOSE_MAX: Duration = Duration::from_millis(500);
 /// Addresses read to name one for an unknown node.

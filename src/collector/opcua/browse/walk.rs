@@ -5,7 +5,7 @@
 //! and the walk stops at a number of nodes and at a time, and says so.
 
 use std::{
-    collections::HashSet,
+    collections::{HashMap, HashSet},
     time::{Duration, Instant},
 };
 
@@ -22,9 +22,9 @@ use opcua::{
 
 use crate::{
     fault::{ConnectionFault, within},
+    path_filter::PathFilter,
     read::{self, Facts},
 };
-use historian_model::TagSelection;
 
 /// Nodes asked for in one request, where the server allows more or says nothing.
 const NODES_PER_BROWSE: usize = 100;
@@ -44,62 +44,19 @@ pub const RANGE: &str = "EURange";
 pub const STATE_NAMES: &str = "EnumStrings";
 /// Numbers with their names.
 pub const STATES: &str = "EnumValues";
+/// Paths that are kept of a variable beside the first.
+const OTHER_PATHS_MAX: usize = 16;
 /// Levels below Objects.
 const DEPTH_MAX: usize = 64;
 /// Fields of a reference that are asked for: type, direction, class, browse name.
 const RESULT_MASK: u32 = 0x0f;
 
-/// Which paths are wanted, and which ways lead to them.
-pub struct PathFilter {
-    paths: TagSelection,
-    /// Of the levels that stand for one level each.
-    levels: Vec<TagSelection>,
-    /// No path has more levels than `levels`.
-    is_deep: bool,
-    /// The server's own object is asked for by name.
-    has_server: bool,
-}
-
-impl PathFilter {
-    pub fn all() -> PathFilter {
-        PathFilter { paths: TagSelection::all(), levels: Vec::new(), is_deep: true, has_server: false }
-    }
-
-    /// Reads a glob over paths below Objects; `Objects/` in front may be written.
-    ///
-    /// # Errors
-    /// It is no glob.
-    pub fn parse(glob: &str) -> Result<PathFilter, String> {
-        let glob = glob.strip_prefix("Objects/").unwrap_or(glob);
-        let parse = |glob: &str| TagSelection::parse(&[glob]).map_err(|error| error.to_string());
-        let paths = parse(glob)?;
-        let mut levels = Vec::new();
-        let mut is_deep = false;
-        for level in glob.split('/') {
-            // Alternatives may go over several levels.
-            if level.contains("**") || glob.contains('{') {
-                is_deep = true;
-                break;
-            }
-            levels.push(parse(level)?);
-        }
-        Ok(PathFilter { paths, levels, is_deep, has_server: glob.starts_with("Server") })
-    }
-
-    fn wants(&self, path: &str) -> bool {
-        self.paths.matches(path)
-    }
-
-    /// Whether a wanted path may begin with this one, whose last level is `name`.
-    fn leads_on(&self, depth: usize, name: &str) -> bool {
-        self.levels.get(depth).map_or(self.is_deep, |level| level.matches(name))
-    }
-}
-
 /// A variable on a wanted path.
 pub struct FoundVariable {
     pub node: NodeId,
     pub path: String,
+    /// Other wanted paths that lead to it.
+    pub other_paths: Vec<String>,
     /// Nodes of its properties by their names.
     pub properties: Vec<(String, NodeId)>,
 }
@@ -109,6 +66,10 @@ pub struct FoundVariable {
 pub struct FoundVariables {
     pub variables: Vec<FoundVariable>,
     pub notes: Vec<String>,
+    /// Every way that leads to a wanted path was gone.
+    pub complete: bool,
+    /// A bound was reached: of the last variables less is known.
+    pub stopped: bool,
 }
 
 /// A node that is to be entered.
@@ -143,16 +104,17 @@ impl<'a> AddressSpace<'a> {
         let mut found = FoundVariables::default();
         let objects = NodeId::from(ObjectId::ObjectsFolder);
         let mut seen = HashSet::from([objects.clone()]);
-        let mut listed = HashSet::new();
+        let mut listed: HashMap<NodeId, usize> = HashMap::new();
         let mut level = vec![EntryPlace { node: objects, path: String::new(), depth: 0, variable: None }];
         let (mut elsewhere, mut refused, mut first_refused) = (0_usize, 0_usize, String::new());
         while !level.is_empty() {
             let mut next = Vec::new();
             for places in std::mem::take(&mut level).chunks(NODES_PER_BROWSE) {
                 if Instant::now() >= until {
+                    found.stopped = true;
                     found
                         .notes
-                        .push(format!("stopped after {} nodes: the time is over; name fewer by --glob, or give more time", seen.len()));
+                        .push(format!("stopped after {} nodes: the time is over; name fewer by the glob, or give more time", seen.len()));
                     return Ok(found);
                 }
                 let nodes: Vec<NodeId> = places.iter().map(|place| place.node.clone()).collect();
@@ -184,7 +146,7 @@ impl<'a> AddressSpace<'a> {
                             continue;
                         }
                         let is_variable = reference.node_class == NodeClass::Variable;
-                        let is_server = node == ObjectId::Server && !filter.has_server;
+                        let is_server = node == ObjectId::Server && !filter.has_server();
                         if is_server || !(is_variable || reference.node_class == NodeClass::Object) {
                             continue;
                         }
@@ -193,20 +155,30 @@ impl<'a> AddressSpace<'a> {
                         let leads_on = place.depth < DEPTH_MAX && filter.leads_on(place.depth, &name);
                         // On another path it may be entered already, and wanted on this one alone.
                         let is_new = (wanted || leads_on) && seen.insert(node.clone());
-                        let is_listed = wanted && listed.insert(node.clone());
+                        let before = listed.get(&node).copied();
+                        let is_listed = wanted && before.is_none();
+                        if wanted
+                            && let Some(variable) = before.and_then(|index| found.variables.get_mut(index))
+                            && variable.other_paths.len() < OTHER_PATHS_MAX
+                        {
+                            variable.other_paths.push(path.clone());
+                        }
                         if !(is_new || is_listed) {
                             continue;
                         }
                         if seen.len() > NODES_MAX || is_listed && found.variables.len() == variables_max {
+                            found.stopped = true;
                             found.notes.push(format!(
-                                "stopped after {} nodes with {} variables; name fewer by --glob. The last ones are without unit and range",
+                                "stopped after {} nodes with {} variables; name fewer by the glob. The last ones are without unit and range",
                                 seen.len(),
                                 found.variables.len()
                             ));
                             return Ok(found);
                         }
                         let variable = is_listed.then(|| {
-                            found.variables.push(FoundVariable { node: node.clone(), path: path.clone(), properties: Vec::new() });
+                            listed.insert(node.clone(), found.variables.len());
+                            let (node, path) = (node.clone(), path.clone());
+                            found.variables.push(FoundVariable { node, path, other_paths: Vec::new(), properties: Vec::new() });
                             found.variables.len() - 1
                         });
                         next.push(EntryPlace { node, path, depth: place.depth + 1, variable });
@@ -221,6 +193,7 @@ impl<'a> AddressSpace<'a> {
         if refused > 0 {
             found.notes.push(format!("{refused} nodes cannot be browsed, first {first_refused}"));
         }
+        found.complete = refused == 0;
         Ok(found)
     }
 
@@ -339,32 +312,5 @@ impl<'a> AddressSpace<'a> {
             point = result.continuation_point;
         }
         Ok(Ok(references))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_ways_that_lead_to_a_wanted_path_are_gone() {
-        for (glob, path, wanted, leads_on) in [
-            ("Boiler*/**", "Boiler1", false, true),
-            ("Boiler*/**", "Pump1", false, false),
-            ("Boiler*/**", "Boiler1/Sensors/T", true, true),
-            ("Objects/Boiler1/*", "Boiler1/T", true, true),
-            ("Boiler1/*", "Boiler1/Sensors/T", false, false),
-            ("Boiler1/T", "Boiler1/T", true, true),
-            ("{Boiler1/T,Pump}", "Pump", true, true),
-            ("{Boiler1/T,Pump}", "Boiler1", false, true),
-            ("**", "Anything/at/all", true, true),
-        ] {
-            let filter = PathFilter::parse(glob).unwrap();
-            let names: Vec<&str> = path.split('/').collect();
-            let leads = names.iter().enumerate().all(|(depth, name)| filter.leads_on(depth, name));
-            assert_eq!((filter.wants(path), leads), (wanted, leads_on), "{glob} and {path}");
-        }
-        assert!(PathFilter::parse("[").is_err());
-        assert!(PathFilter::parse("Server/**").unwrap().has_server && !PathFilter::all().has_server);
     }
 }

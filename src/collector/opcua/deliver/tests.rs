@@ -176,8 +176,8 @@ async fn bad_samples_follow_the_last_sample_even_when_that_lies_in_the_future() 
     let bench = Bench::new();
     bench.notify(900_000, &[(5_000_000, 1.0)]);
     bench.deliveries.lose("the link is cut");
-    bench.deliveries.refuse(0, Quality::BAD_NODE_ID_UNKNOWN);
-    bench.deliveries.refuse(0, Quality::BAD_NODE_ID_UNKNOWN);
+    bench.deliveries.refuse(0, Quality::BAD_NODE_ID_UNKNOWN, None);
+    bench.deliveries.refuse(0, Quality::BAD_NODE_ID_UNKNOWN, None);
     let unknown = Quality::BAD_NODE_ID_UNKNOWN.0;
     assert_eq!(bench.written().await, [(5_000_000, Some(1.0), 0), (5_000_001, None, GONE), (5_000_002, None, unknown)]);
 }

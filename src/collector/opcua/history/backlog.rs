@@ -26,7 +26,7 @@ const TOGETHER_NS: i64 = 10_000_000_000;
 
 /// A time that is to be read, of one tag.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Hole {
+pub struct HistoryHole {
     /// What is left to be read: from here on.
     pub start: i64,
     /// To before here.
@@ -76,9 +76,9 @@ struct BacklogState {
     tags: Vec<TagAbsence>,
     queue: BTreeMap<QueuePlace, QueuedHole>,
     /// Holes that are being read, by their places.
-    reading: BTreeMap<u64, (usize, Hole)>,
+    reading: BTreeMap<u64, (usize, HistoryHole)>,
     /// Those that cannot be read in this session.
-    waiting: BTreeMap<usize, Vec<Hole>>,
+    waiting: BTreeMap<usize, Vec<HistoryHole>>,
     /// Tags whose refusal was told.
     told: BTreeSet<usize>,
     number: u64,
@@ -89,7 +89,7 @@ type QueuePlace = (i64, u64);
 
 struct QueuedHole {
     index: usize,
-    hole: Hole,
+    hole: HistoryHole,
     due: Option<Instant>,
 }
 
@@ -99,7 +99,7 @@ struct TagAbsence {
     wanted: bool,
     open: Option<OpenHole>,
     /// Holes of earlier runs: they are read once the tag delivers.
-    earlier: Vec<Hole>,
+    earlier: Vec<HistoryHole>,
 }
 
 /// A hole that is read now.
@@ -108,7 +108,7 @@ pub struct TakenHole {
     /// By which it is given back.
     pub number: u64,
     pub index: usize,
-    pub hole: Hole,
+    pub hole: HistoryHole,
 }
 
 impl HistoryBacklog {
@@ -123,15 +123,16 @@ impl HistoryBacklog {
     ) -> HistoryBacklog {
         let before = i64::try_from(before.as_nanos()).unwrap_or(i64::MAX);
         let tags = wanted.into_iter().enumerate().map(|(index, wanted)| {
-            let mut absence = TagAbsence { wanted, ..TagAbsence::default() };
-            if wanted {
-                let last = last.get(index).and_then(Option::as_ref).map_or(i64::MIN, |last| last.timestamp);
-                absence.begin(unfilled.get(index).map_or(&[][..], Vec::as_slice), last, before);
-            }
-            absence
+            let unfilled = unfilled.get(index).map_or(&[][..], Vec::as_slice);
+            TagAbsence::new(wanted.then_some(unfilled), last.get(index).and_then(Option::as_ref), before)
         });
         let state = BacklogState { tags: tags.collect(), ..BacklogState::default() };
         HistoryBacklog { state: Mutex::new(state), changed: Notify::new(), settings, before }
+    }
+
+    /// Adds a tag, which has the next index. `unfilled` is what is on record of it; `None` where its history is not wanted.
+    pub fn add(&self, unfilled: Option<&[UnfilledGap]>, last: Option<&Sample>) {
+        self.state.lock().tags.push(TagAbsence::new(unfilled, last, self.before));
     }
 
     /// A tag has no samples from `from` on. Those up to and with `after` are stored. `gap` is where the gap on record begins that this belongs to.
@@ -161,11 +162,13 @@ impl HistoryBacklog {
             let witness = behind.clone().filter(|&at| Some(at) != added).min();
             if let Some(end) = witness.or_else(|| behind.min()) {
                 let start = open.start.saturating_sub(self.before);
-                holes.push(Hole { after: open.after, witness, ..Hole::new((start, end), open.parts) });
+                holes.push(HistoryHole { after: open.after, witness, ..HistoryHole::new((start, end), open.parts) });
             }
         }
         if !holes.is_empty() {
-            holes.into_iter().for_each(|hole| state.queue(self.settings.order, index, hole, None));
+            for hole in holes {
+                state.queue(self.settings.order, index, hole, None);
+            }
             drop(state);
             self.changed.notify_one();
         }
@@ -178,7 +181,7 @@ impl HistoryBacklog {
         if tag.wanted && tag.open.is_none() && from < to {
             let part = GapPart { start: from, end: Some(to), reason: LossReason::DeviceDown, samples: 0, newest: i64::MIN };
             let start = from.saturating_sub(self.before);
-            state.queue(self.settings.order, index, Hole::new((start, to), vec![part]), None);
+            state.queue(self.settings.order, index, HistoryHole::new((start, to), vec![part]), None);
             drop(state);
             self.changed.notify_one();
         }
@@ -200,9 +203,9 @@ impl HistoryBacklog {
         let mut state = self.state.lock();
         let waiting =
             std::mem::take(&mut state.waiting).into_iter().flat_map(|(index, holes)| holes.into_iter().map(move |hole| (index, hole)));
-        let again: Vec<(usize, Hole)> = std::mem::take(&mut state.reading).into_values().chain(waiting).collect();
+        let again: Vec<(usize, HistoryHole)> = std::mem::take(&mut state.reading).into_values().chain(waiting).collect();
         for (index, hole) in again {
-            state.queue(self.settings.order, index, Hole { tries: 0, ..hole }, None);
+            state.queue(self.settings.order, index, HistoryHole { tries: 0, ..hole }, None);
         }
     }
 
@@ -293,7 +296,7 @@ impl HistoryBacklog {
 }
 
 impl BacklogState {
-    fn queue(&mut self, order: HistoryOrder, index: usize, hole: Hole, due: Option<Instant>) {
+    fn queue(&mut self, order: HistoryOrder, index: usize, hole: HistoryHole, due: Option<Instant>) {
         self.number += 1;
         let first = match order {
             HistoryOrder::Oldest => hole.start,
@@ -304,6 +307,12 @@ impl BacklogState {
 }
 
 impl TagAbsence {
+    fn new(unfilled: Option<&[UnfilledGap]>, last: Option<&Sample>, before: i64) -> TagAbsence {
+        let mut absence = TagAbsence { wanted: unfilled.is_some(), ..TagAbsence::default() };
+        absence.begin(unfilled.unwrap_or_default(), last.map_or(i64::MIN, |last| last.timestamp), before);
+        absence
+    }
+
     /// What is on record, oldest first: gaps since whose end no sample was stored are open, as the run before them has ended, the device is away, or
     /// both.
     fn begin(&mut self, unfilled: &[UnfilledGap], last: i64, before: i64) {
@@ -313,15 +322,15 @@ impl TagAbsence {
                 self.open.get_or_insert(OpenHole { start: gap.start.0, after: i64::MIN, parts: Vec::new() }).parts.push(part);
             } else {
                 let start = gap.start.0.saturating_sub(before);
-                self.earlier.push(Hole::new((start, gap.end.0), vec![part]));
+                self.earlier.push(HistoryHole::new((start, gap.end.0), vec![part]));
             }
         }
     }
 }
 
-impl Hole {
-    fn new((start, end): (i64, i64), parts: Vec<GapPart>) -> Hole {
-        Hole { start, until: end, end, after: i64::MIN, witness: None, newest: None, tries: 0, parts }
+impl HistoryHole {
+    fn new((start, end): (i64, i64), parts: Vec<GapPart>) -> HistoryHole {
+        HistoryHole { start, until: end, end, after: i64::MIN, witness: None, newest: None, tries: 0, parts }
     }
 
     /// What is left is that behind the latest sample that the history had: it has not come as far as the live samples yet.
@@ -382,7 +391,7 @@ mod tests {
     const WALL: Timestamp = Timestamp(10_000 * SECOND);
 
     fn backlog(order: HistoryOrder, unfilled: &[Vec<UnfilledGap>], last: &[Option<Sample>]) -> HistoryBacklog {
-        let back = Duration::from_secs(9_000);
+        let back = Duration::from_mins(150);
         let settings = HistorySettings { back, order, nodes_per_request: 10, values_per_request: 100, pause: Duration::ZERO };
         HistoryBacklog::new(settings, Duration::from_secs(2), [true, true, false], unfilled, last)
     }
@@ -482,6 +491,21 @@ mod tests {
             (5_021, 5_040, LossReason::DeviceDown, 2),
         ];
         assert_eq!(filled, expected);
+    }
+
+    #[test]
+    fn a_tag_that_is_found_later_has_the_next_index_and_its_own_gaps() {
+        let backlog = backlog(HistoryOrder::Oldest, &[], &[]);
+        let gap = UnfilledGap { start: Timestamp(5_000 * SECOND), end: Timestamp(5_010 * SECOND), reason: LossReason::CollectorDown };
+        backlog.absent(3, (0, 0), 0, LossReason::DeviceDown);
+        backlog.present(3, &[5_020 * SECOND], None);
+        backlog.add(Some(&[gap]), Some(&Sample { timestamp: 5_000 * SECOND, value: None, quality: 0 }));
+        backlog.add(None, None);
+        for index in [3, 4] {
+            lose(&backlog, index, 5_011);
+            backlog.present(index, &[5_020 * SECOND], None);
+        }
+        assert_eq!(next(&backlog), [(3, 4_998, 5_020)]);
     }
 
     #[test]

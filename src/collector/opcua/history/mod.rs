@@ -18,6 +18,7 @@ pub mod settings;
 use std::{
     collections::{BTreeSet, HashMap},
     convert::Infallible,
+    sync::{Arc, atomic::Ordering},
     time::{Duration, Instant},
 };
 
@@ -34,15 +35,20 @@ use self::{
     settings::{HistoryOrder, HistorySettings},
 };
 use super::{
+    address::NodeAddress,
     convert::{DataValueSample, protocol_time},
-    device::{OpcUaSettings, OpcUaTag},
+    deliver::Deliveries,
+    device::{IdentityGuard, OpcUaSettings},
     fault::within,
+    identity::NodeIdentities,
+    item::OpcUaTag,
     read,
     session::gone,
     times::TimeFrom,
+    wanted::{Standing, WantedItems},
 };
 use historian_collector::CollectorContext;
-use historian_model::{Samples, TagId, Timestamp};
+use historian_model::{Samples, Timestamp};
 
 /// Bit of `AccessLevel`: the history can be read.
 const HISTORY_READ: u8 = 0x04;
@@ -72,8 +78,10 @@ const TOLD_MAX: u32 = 5;
 pub(super) struct HistorySource<'a> {
     pub device: &'a OpcUaSettings,
     pub session: &'a Session,
-    /// Tags in the order of the device's items.
-    pub ids: &'a [TagId],
+    pub items: &'a WantedItems,
+    /// The tags of the items.
+    pub deliveries: &'a Deliveries,
+    pub identities: &'a NodeIdentities,
     pub backlog: Option<&'a HistoryBacklog>,
     pub context: &'a CollectorContext,
 }
@@ -81,6 +89,10 @@ pub(super) struct HistorySource<'a> {
 /// Reads what is missing, for as long as the session lasts.
 pub(super) async fn run(source: &HistorySource<'_>) -> Infallible {
     let (Some(settings), Some(backlog)) = (source.device.history, source.backlog) else { return std::future::pending().await };
+    // What the nodes mean in this run of the server is known when they are monitored.
+    while source.context.status.items_created.load(Ordering::Relaxed) == 0 {
+        tokio::time::sleep(LOOK).await;
+    }
     backlog.reconnect();
     let mut reader = HistoryReader {
         source,
@@ -116,8 +128,7 @@ struct HistoryReader<'a> {
     source: &'a HistorySource<'a>,
     backlog: &'a HistoryBacklog,
     settings: HistorySettings,
-    /// Nodes of this session, or why their history is not read.
-    nodes: HashMap<usize, Result<NodeId, String>>,
+    nodes: HashMap<usize, HistoryNode>,
     namespaces: Option<Vec<String>>,
     /// They shrink where the server finds a request too large.
     nodes_per_request: usize,
@@ -126,6 +137,14 @@ struct HistoryReader<'a> {
     /// Samples of holes that were read to their ends, and the tags of these.
     stored: u64,
     filled: BTreeSet<usize>,
+}
+
+/// A node of this session.
+struct HistoryNode {
+    /// Of the item when the node was looked for; a tag that a glob found may have another one by now.
+    address: NodeAddress,
+    /// `Err`: why its history is not read.
+    node: Result<NodeId, String>,
 }
 
 /// A hole, and how far its node has answered.
@@ -232,13 +251,16 @@ impl HistoryReader<'_> {
 
     /// The nodes whose history can be read; the others are told and left.
     async fn known(&mut self, taken: Vec<TakenHole>) -> Vec<AskedNode> {
+        let taken = self.proven(taken);
         if let Err(why) = self.look(&taken).await {
-            taken.into_iter().for_each(|one| self.later(one, &why));
+            for one in taken {
+                self.later(one, &why);
+            }
             return Vec::new();
         }
         let (mut asked, mut refused) = (Vec::new(), Vec::new());
         for one in taken {
-            match self.nodes.get(&one.index) {
+            match self.nodes.get(&one.index).map(|known| &known.node) {
                 Some(Ok(node)) => {
                     asked.push(AskedNode { node: node.clone(), taken: one, continuation: ByteString::null(), empty_pages: 0 });
                 }
@@ -253,6 +275,20 @@ impl HistoryReader<'_> {
         asked
     }
 
+    /// Those whose nodes are still the nodes of their tags, as far as that is known; the others wait.
+    fn proven(&self, taken: Vec<TakenHole>) -> Vec<TakenHole> {
+        let mut proven = Vec::with_capacity(taken.len());
+        for one in taken {
+            let is_refused = self.source.device.identity == IdentityGuard::Refuse && self.source.identities.doubt(one.index).is_some();
+            match self.source.items.standing(one.index) {
+                Standing::Wanted if !is_refused => proven.push(one),
+                Standing::Awaited => self.backlog.later(one, Some(Instant::now() + FAILURE_WAIT)),
+                _ => self.backlog.wait(one),
+            }
+        }
+        proven
+    }
+
     /// Reads of nodes that are new in this session whether they have a history.
     async fn look(&mut self, taken: &[TakenHole]) -> Result<(), String> {
         let (session, timeout) = (self.source.session, self.source.device.timeout);
@@ -261,19 +297,25 @@ impl HistoryReader<'_> {
             none => none.insert(read::namespaces(session, timeout).await.map_err(|fault| fault.message)?),
         };
         let mut unknown = Vec::new();
-        for index in taken.iter().map(|one| one.index).filter(|index| !self.nodes.contains_key(index)).collect::<BTreeSet<usize>>() {
-            match self.source.device.items[index].address.resolve(namespaces) {
-                Some(node) => unknown.push((index, node)),
-                None => _ = self.nodes.insert(index, Err("the server does not have its namespace".to_owned())),
+        for index in taken.iter().map(|one| one.index).collect::<BTreeSet<usize>>() {
+            let address = self.source.items.item(index).address.clone();
+            if self.nodes.get(&index).is_some_and(|known| known.address == address) {
+                continue;
+            }
+            if let Some(node) = address.resolve(namespaces) {
+                unknown.push((index, address, node));
+            } else {
+                let node = Err("the server does not have its namespace".to_owned());
+                self.nodes.insert(index, HistoryNode { address, node });
             }
         }
-        let attributes: Vec<_> = unknown.iter().map(|(_, node)| read::attribute(node.clone(), AttributeId::AccessLevel)).collect();
+        let attributes: Vec<_> = unknown.iter().map(|(_, _, node)| read::attribute(node.clone(), AttributeId::AccessLevel)).collect();
         let levels = read::values(session, &attributes, ACCESS_NODES, timeout).await.map_err(|fault| fault.message)?;
-        for ((index, node), level) in unknown.into_iter().zip(levels) {
+        for ((index, address, node), level) in unknown.into_iter().zip(levels) {
             // Where it does not say, it is asked.
             let has_none = matches!(level.value, Some(Variant::Byte(level)) if level & HISTORY_READ == 0);
-            let known = if has_none { Err("its AccessLevel says that its history cannot be read".to_owned()) } else { Ok(node) };
-            self.nodes.insert(index, known);
+            let node = if has_none { Err("its AccessLevel says that its history cannot be read".to_owned()) } else { Ok(node) };
+            self.nodes.insert(index, HistoryNode { address, node });
         }
         Ok(())
     }
@@ -335,6 +377,7 @@ impl HistoryReader<'_> {
     /// Hands on the samples of a page that belong to its hole.
     fn take(&self, one: &mut AskedNode, mut values: Vec<DataValue>) {
         let item = self.item(one.taken.index);
+        let doubt = self.source.identities.doubt(one.taken.index);
         if self.settings.order == HistoryOrder::Newest {
             values.reverse();
         }
@@ -342,7 +385,7 @@ impl HistoryReader<'_> {
         let (mut run, mut untimed) = (Samples::new(item.definition.value_type), 0_u32);
         let (mut first, mut last) = (i64::MAX, i64::MIN);
         for value in values {
-            let reading = item.conversion.sample(value, item.definition.value_type);
+            let reading = item.conversion.sample(value, item.definition.value_type).in_doubt(doubt.as_deref());
             let Some(mut at) = time_of(&reading, item.time) else {
                 untimed += 1;
                 continue;
@@ -381,7 +424,9 @@ impl HistoryReader<'_> {
                 format!("{}: {untimed} values of its history have no time, or cannot be decoded, and are left out", item.definition.name);
             self.source.context.status.record_error(self.source.context.clock.now(), message);
         }
-        self.source.context.spool.push_history(self.source.ids[one.taken.index], run);
+        if let Some(id) = self.source.deliveries.id(one.taken.index) {
+            self.source.context.spool.push_history(id, run);
+        }
     }
 
     /// A request failed as a whole.
@@ -418,8 +463,8 @@ impl HistoryReader<'_> {
             self.backlog.later(taken, Some(Instant::now() + wait));
             return;
         }
-        let name = &self.item(taken.index).definition.name;
-        let message = format!("{name}: its history is not read in this session: {why}");
+        let item = self.item(taken.index);
+        let message = format!("{}: its history is not read in this session: {why}", item.definition.name);
         self.source.context.status.record_error(self.source.context.clock.now(), message);
         self.backlog.wait(taken);
     }
@@ -429,7 +474,8 @@ impl HistoryReader<'_> {
         let news: Vec<(usize, String)> =
             refused.iter().filter(|(taken, _)| self.backlog.is_news(taken.index)).map(|(taken, why)| (taken.index, why.clone())).collect();
         for (taken, why) in refused {
-            self.nodes.insert(taken.index, Err(why));
+            let address = self.item(taken.index).address.clone();
+            self.nodes.insert(taken.index, HistoryNode { address, node: Err(why) });
             self.backlog.wait(taken);
         }
         let Some((index, why)) = news.first() else { return };
@@ -452,10 +498,11 @@ impl HistoryReader<'_> {
             self.backlog.later(taken, Some(Instant::now() + *wait));
             return;
         }
+        let Some(id) = self.source.deliveries.id(taken.index) else { return };
         for gap in self.backlog.done(&taken) {
             self.stored += gap.samples;
             self.filled.insert(taken.index);
-            self.source.context.spool.backfilled(self.source.ids[taken.index], gap);
+            self.source.context.spool.backfilled(id, gap);
         }
     }
 
@@ -466,8 +513,8 @@ impl HistoryReader<'_> {
         }
     }
 
-    fn item(&self, index: usize) -> &OpcUaTag {
-        &self.source.device.items[index]
+    fn item(&self, index: usize) -> Arc<OpcUaTag> {
+        self.source.items.item(index)
     }
 }
 

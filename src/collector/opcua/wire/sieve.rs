@@ -4,7 +4,7 @@
 //! beyond its limits; and the next session gets the same value again. So every message with values is walked through before, field by
 //! field, and each value that can be no sample is replaced by one that says why: a Bad status, and the reason beside it (see [`reason`]).
 //! What no tag can hold (structures, arrays) is passed over and only named by its type, but for what is read of an address space: ranges, units,
-//! names of states, lengths ([`mod@array`], [`structure`]). Answers to Browse are read whole ([`browsed`]), those to HistoryRead like others ([`history`]).
+//! names of states, lengths ([`mod@array`], [`structure`]). Answers to Browse are read whole ([`browsed`]), those to `HistoryRead` like others ([`history`]).
 //!
 //! Where the encoding itself is broken the next value is not known to begin anywhere. The message ends with the value that broke it then: an
 //! answer to Read has fewer values than were asked for, and the caller asks for the rest. A notification names the item, which is left out. The

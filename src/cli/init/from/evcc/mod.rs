@@ -40,7 +40,9 @@ pub fn read(text: &str, draft: &mut ConfigDraft) -> anyhow::Result<()> {
     let file = source::yaml(text)?;
     if let Json::Array(items) = &file {
         let reading = SourceReading { scan_ms: INTERVAL_MS, broker: Err("the file does not say it".to_owned()), is_template: false };
-        items.iter().for_each(|item| device(item, &reading, draft));
+        for item in items {
+            device(item, &reading, draft);
+        }
         return Ok(());
     }
     let Some(root) = ForeignTable::of(&file) else { anyhow::bail!("is no configuration of evcc") };

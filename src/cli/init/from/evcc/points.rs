@@ -1,10 +1,10 @@
 //! Points of SunSpec that evcc names by model and name. It looks for the models in the device; where one begins, a file does not say.
 
 /// A point: its offset from the number of its model, its format, and the offset of its scale factor.
-type SunSpecPoint = (&'static str, u16, &'static str, Option<u16>);
+type TemplatePoint = (&'static str, u16, &'static str, Option<u16>);
 
 /// Inverters whose numbers are whole, with scale factors: models 101, 102 and 103.
-const INVERTER: &[SunSpecPoint] = &[
+const INVERTER: &[TemplatePoint] = &[
     ("A", 2, "u16", Some(6)),
     ("AphA", 3, "u16", Some(6)),
     ("AphB", 4, "u16", Some(6)),
@@ -23,7 +23,7 @@ const INVERTER: &[SunSpecPoint] = &[
     ("DCW", 31, "i16", Some(32)),
 ];
 /// Inverters with numbers of IEEE 754: models 111, 112 and 113.
-const INVERTER_FLOAT: &[SunSpecPoint] = &[
+const INVERTER_FLOAT: &[TemplatePoint] = &[
     ("A", 2, "f32", None),
     ("AphA", 4, "f32", None),
     ("AphB", 6, "f32", None),
@@ -42,7 +42,7 @@ const INVERTER_FLOAT: &[SunSpecPoint] = &[
     ("DCW", 38, "f32", None),
 ];
 /// Meters: models 201 to 204.
-const METER: &[SunSpecPoint] = &[
+const METER: &[TemplatePoint] = &[
     ("A", 2, "i16", Some(6)),
     ("AphA", 3, "i16", Some(6)),
     ("AphB", 4, "i16", Some(6)),

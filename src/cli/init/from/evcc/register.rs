@@ -69,16 +69,14 @@ fn line_settings(comset: &str, remarks: &mut Vec<String>) -> Vec<DraftKey> {
     // To YAML `8E1` without quotes is a number.
     let comset = if matches!(comset, "80" | "80.0") { "8E1" } else { comset };
     let letters: Vec<char> = comset.chars().collect();
-    match letters[..] {
-        ['8', word, stop @ ('1' | '2')] => match parity(&word.to_string()) {
-            Ok(parity) => vec![("parity", parity), ("stop_bits", Value::Integer(i64::from(stop == '2') + 1))],
-            Err(reason) => {
-                remarks.push(format!("comset not carried over: {reason}"));
-                Vec::new()
-            }
-        },
-        _ => {
-            remarks.push(format!("comset {comset} not carried over: 8 data bits, a parity, 1 or 2 stop bits"));
+    let ['8', word, stop @ ('1' | '2')] = letters[..] else {
+        remarks.push(format!("comset {comset} not carried over: 8 data bits, a parity, 1 or 2 stop bits"));
+        return Vec::new();
+    };
+    match parity(&word.to_string()) {
+        Ok(parity) => vec![("parity", parity), ("stop_bits", Value::Integer(i64::from(stop == '2') + 1))],
+        Err(reason) => {
+            remarks.push(format!("comset not carried over: {reason}"));
             Vec::new()
         }
     }
@@ -141,7 +139,7 @@ pub fn read(table: &ForeignTable<'_>) -> Result<Option<DraftTag>, String> {
 fn bits(mask: &str) -> Result<(u32, u32), String> {
     let value = hexadecimal(mask).or_else(|| mask.parse().ok()).and_then(|value| u16::try_from(value).ok()).filter(|value| *value != 0);
     let value = value.ok_or_else(|| format!("the bitmask {mask:?} is none of 16 bits"))?;
-    let (first, last) = (value.trailing_zeros(), 15 - value.leading_zeros());
+    let (first, last) = (value.trailing_zeros(), value.ilog2());
     if value.count_ones() == last - first + 1 {
         Ok((first, last))
     } else {

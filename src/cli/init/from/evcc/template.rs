@@ -166,13 +166,11 @@ fn parameter<'a>(word: &str, parameters: &'a BTreeMap<String, String>) -> Option
 fn holds(condition: &str, parameters: &BTreeMap<String, String>, name: &str, draft: &mut ConfigDraft) -> bool {
     let words = words(condition);
     let mut at = 0;
-    match call(&words, &mut at, parameters, 0).filter(|_| at == words.len()) {
-        Some(value) => is_true(&value),
-        None => {
-            draft.note(name, format!("left out of the template: what is there if {condition}"));
-            false
-        }
+    if let Some(value) = call(&words, &mut at, parameters, 0).filter(|_| at == words.len()) {
+        return is_true(&value);
     }
+    draft.note(name, format!("left out of the template: what is there if {condition}"));
+    false
 }
 
 fn is_true(value: &str) -> bool {

@@ -293,13 +293,11 @@ fn stamp_of(path: Option<&str>, format: Option<&str>, remarks: &mut Vec<String>)
             return Vec::new();
         }
     };
-    match pointer::of_path(path) {
-        Some(pointer) => vec![("time", text(pointer)), ("time_format", text(ours))],
-        None => {
-            remarks.push(format!("the time {path} not carried over: the path searches or computes"));
-            Vec::new()
-        }
+    if let Some(pointer) = pointer::of_path(path) {
+        return vec![("time", text(pointer)), ("time_format", text(ours))];
     }
+    remarks.push(format!("the time {path} not carried over: the path searches or computes"));
+    Vec::new()
 }
 
 /// Adds a topic: as tags where it is one, else as a table that makes them.

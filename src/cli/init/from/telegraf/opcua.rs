@@ -145,7 +145,7 @@ fn security(table: &ForeignTable<'_>, remarks: &mut Vec<String>) -> Vec<DraftKey
     let _ = (table.has("certificate"), table.has("private_key"), table.has("remote_certificate"));
     match or_remark(table.text("auth_method"), remarks).as_deref() {
         Some("UserName") => {
-            remarks.push("to do: the user: set user, and password_file with the path of a file that has the password".to_owned())
+            remarks.push("to do: the user: set user, and password_file with the path of a file that has the password".to_owned());
         }
         Some("Certificate") => remarks.push("auth_method Certificate is not carried over: there are users and anonymous".to_owned()),
         _ => {}
