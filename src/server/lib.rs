@@ -57,7 +57,7 @@ use historian_api::{
     ReloadCounts, ReloadError, ReloadReport, Services, Starting, WorkThreads,
 };
 use historian_audit::HeadKey;
-use historian_collector::{DeviceStatus, SpoolDirectory};
+use historian_collector::SpoolDirectory;
 use historian_ingest::{Ingest, IngestOptions};
 use historian_maintenance::KeeperOptions;
 use historian_model::{

@@ -176,7 +176,9 @@ fn read_ledger(store: &dyn Store) -> Result<LedgerEnd, StoreError> {
         let page = store.gaps(from, WRITE_GAPS)?;
         let Some(&(last, _)) = page.last() else { return Ok(ledger) };
         from = last + 1;
-        page.into_iter().for_each(|(_, gap)| ledger.note(gap));
+        for (_, gap) in page {
+            ledger.note(gap);
+        }
     }
 }
 

@@ -66,8 +66,11 @@ fn times(runs: &[(TagId, Samples)]) -> Vec<(u32, i64)> {
     runs.iter().flat_map(|(tag, run)| run.timestamps.iter().map(|&at| (tag.0, at))).collect()
 }
 
+/// Tag and time of each sample, and the spans that are damaged.
+type Drained = (Vec<(u32, i64)>, Vec<(i64, i64)>);
+
 /// All that is there, and what is told to be damaged.
-fn drained(disk: &mut SpoolDisk) -> (Vec<(u32, i64)>, Vec<(i64, i64)>) {
+fn drained(disk: &mut SpoolDisk) -> Drained {
     let (mut all, mut damaged) = (Vec::new(), Vec::new());
     while let Some(read) = disk.read(5) {
         all.extend(read.frames.iter().flat_map(|(_, batch)| times(&batch.runs)));
