@@ -109,13 +109,22 @@ pub fn look_back(catalog: &Catalog, ingest: &Ingest, store: &dyn Store, wanted: 
         silence.look_at(&tag, last.as_ref(), ended, wanted, &ledger.open);
         was_collected |= tag.definition.source.is_some() && wanted.collected.contains_key(tag.name());
     }
+    let mut pending = wanted.pending.clone();
     if was_collected && ended < wanted.now.0 {
         let detail = "the historian was not running".to_owned();
         let gap =
             Gap { time: wanted.now, tag: None, start: Some(ended), end: Some(wanted.now.0), reason: GapReason::CollectorDown, detail };
+        // What the run before collected is lost as well where the mark is still where the one before that ended: one gap for all of it then.
+        let is_within = |other: &Gap| {
+            other.tag.is_none()
+                && other.reason == GapReason::CollectorDown
+                && other.start.is_some_and(|start| start >= ended)
+                && other.end.is_some_and(|end| end <= wanted.now.0)
+        };
+        pending.retain(|other| !is_within(other));
         silence.gaps.insert(0, gap);
     }
-    silence.gaps.splice(0..0, wanted.pending.iter().cloned());
+    silence.gaps.splice(0..0, pending);
     Ok(silence)
 }
 
@@ -629,6 +638,27 @@ mod tests {
             assert_eq!(machine.read("a"), [(50, GOOD), (70, LOST)]);
         }
         assert_eq!(machine.gaps()[0], (None, Some(70), Some(200), "collector_down"));
+    }
+
+    #[test]
+    fn a_gap_that_waits_is_told_by_the_one_of_this_start_where_that_has_all_of_it() {
+        let machine = Machine::start();
+        let tag = collected("a");
+        machine.begin(std::slice::from_ref(&tag), None, 10);
+        machine.write("a", &[(20, GOOD)]);
+        let down = |start: i64, end: i64| Gap { start: Some(start), end: Some(end), reason: GapReason::CollectorDown, ..Gap::default() };
+        for (ended, told) in [(30, vec![(Some(30), Some(90))]), (60, vec![(Some(30), Some(50)), (Some(60), Some(90))])] {
+            let wanted = WantedTags {
+                collected: HashMap::from([(&tag.name, &tag)]),
+                ended: Some(Timestamp(ended)),
+                waiting: HashMap::new(),
+                pending: vec![down(30, 50)],
+                now: Timestamp(90),
+            };
+            let TestHistorian { catalog, ingest, store, .. } = &machine.historian;
+            let found = look_back(catalog, ingest, store.as_ref(), &wanted).unwrap().gaps;
+            assert_eq!(found.iter().map(|gap| (gap.start, gap.end)).collect::<Vec<_>>(), told);
+        }
     }
 
     #[test]

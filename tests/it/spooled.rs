@@ -11,7 +11,7 @@ use crate::{
     delivery::{Narrow, await_gaps, device},
     silence::{Row, Serving, await_good, await_rows, gaps, is_good, percent_good},
     support::{
-        historian::{Historian, serve},
+        historian::{Historian, launcher},
         peer::Peer,
     },
 };
@@ -83,7 +83,10 @@ fn kills_while_the_store_has_no_room_cost_nothing_but_the_time_in_which_it_did_n
     let tag = "[[modbus.tag]]\nname = \"plc/a\"\naddress = \"input:10\"\n";
     let serve_with = |storage: &str| {
         fs::write(&file, format!("[spool]\npath = \"spool-elsewhere\"\ndisk_reserve_bytes = 0\n{storage}{device}{tag}")).unwrap();
-        serve(&data, &["--config", file.to_str().unwrap()])
+        let mut historian = launcher(&data, &["--config", file.to_str().unwrap()]).spawn().unwrap();
+        // Without room it serves, and is not ready: that means that it takes writes.
+        historian.wait("serving", |historian| historian.get("/healthz").is_ok_and(|(code, _)| code == 200));
+        historian
     };
     // No disk has so much room.
     let full = "[storage]\ndisk_reserve_bytes = 1125899906842624\n";
@@ -122,7 +125,7 @@ fn kills_while_the_store_has_no_room_cost_nothing_but_the_time_in_which_it_did_n
 }
 
 fn has_files(directory: &Path) -> bool {
-    fs::read_dir(directory).unwrap().flatten().any(|folder| fs::read_dir(folder.path()).unwrap().next().is_some())
+    fs::read_dir(directory).unwrap().flatten().any(|folder| fs::read_dir(folder.path()).is_ok_and(|mut files| files.next().is_some()))
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, fs};
 
+use historian::model::Quality;
 use serde_json::Value as Json;
 
 use super::support::{
@@ -59,11 +60,11 @@ fn points_of_a_sunspec_device_become_tags_with_the_values_that_pysunspec2_has() 
             Json::Null => {
                 let is_counter = point["type"].as_str().unwrap().starts_with("acc");
                 assert!(row["value"].is_null() && (point["mandatory"] == true || is_counter), "{path}: {row}");
-                assert_eq!(row["quality"], "BadNoData", "{path}: {row}");
+                assert_eq!(row["quality"], Quality::BAD_NO_DATA.0, "{path}: {row}");
             }
             Json::String(text) => assert_eq!(row["value"].as_str(), Some(text.as_str()), "{path}"),
             Json::Number(_) if point["type"].as_str().unwrap().starts_with("acc") && number(&point["value"]) == Some(0.0) => {
-                assert_eq!(row["quality"], "BadNoData", "a counter at 0 is none: {path}: {row}");
+                assert_eq!(row["quality"], Quality::BAD_NO_DATA.0, "a counter at 0 is none: {path}: {row}");
             }
             value => {
                 let (found, expected) = (number(&row["value"]), number(value));

@@ -3,6 +3,7 @@ change by themselves."""
 
 import asyncio
 import math
+import struct
 import time
 
 from asyncua import ua
@@ -79,7 +80,7 @@ class History:
             return self.step
         if "history" in command:
             values = self.storage._datachanges[self.node(command["history"])]
-            return [[nanoseconds(value.SourceTimestamp), value.Value.Value] for value in values]
+            return [[nanoseconds(value.SourceTimestamp), struct.unpack(">Q", struct.pack(">d", value.Value.Value))[0]] for value in values]
         if "reads" in command:
             return self.requests
         return None

@@ -299,8 +299,8 @@ async def main():
         if (answer := await history.answer(command)) is not None:
             print("done", json.dumps(answer), flush=True)
         elif "write" in command:
-            for name, kind, value, status, source, at_server in command["write"]:
-                await put(server, ua.NodeId(name, index), data_value(kind, value, status, source, at_server))
+            for name, kind, value, status, at_source, at_server in command["write"]:
+                await put(server, ua.NodeId(name, index), data_value(kind, value, status, at_source, at_server))
             print("done", len(command["write"]), flush=True)
         elif "opened" in command:
             print("done", channels.opened, flush=True)

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use parking_lot::RwLock;
+use parking_lot::Mutex;
 
 use super::item::OpcUaTag;
 
 /// All items by their indexes, which stay those of one tag: the list only grows.
 pub struct WantedItems {
-    all: RwLock<Vec<WantedItem>>,
+    all: Mutex<Vec<WantedItem>>,
     configured: usize,
 }
 
@@ -31,11 +31,11 @@ pub enum Standing {
 impl WantedItems {
     pub fn new(configured: &[OpcUaTag]) -> WantedItems {
         let wanted = |tag: &OpcUaTag| WantedItem { tag: Arc::new(tag.clone()), standing: Standing::Wanted };
-        WantedItems { all: RwLock::new(configured.iter().map(wanted).collect()), configured: configured.len() }
+        WantedItems { all: Mutex::new(configured.iter().map(wanted).collect()), configured: configured.len() }
     }
 
     pub fn len(&self) -> usize {
-        self.all.read().len()
+        self.all.lock().len()
     }
 
     /// Items of the configuration: those of smaller indexes.
@@ -44,21 +44,21 @@ impl WantedItems {
     }
 
     pub fn get(&self, index: usize) -> Option<Arc<OpcUaTag>> {
-        self.all.read().get(index).map(|item| item.tag.clone())
+        self.all.lock().get(index).map(|item| item.tag.clone())
     }
 
     /// The item of an index that the list has given.
     pub fn item(&self, index: usize) -> Arc<OpcUaTag> {
-        self.all.read()[index].tag.clone()
+        self.all.lock()[index].tag.clone()
     }
 
     pub fn standing(&self, index: usize) -> Standing {
-        self.all.read()[index].standing.clone()
+        self.all.lock()[index].standing.clone()
     }
 
     /// Why there is no such variable; `None` where there may be one.
     pub fn gone(&self, index: usize) -> Option<String> {
-        match &self.all.read()[index].standing {
+        match &self.all.lock()[index].standing {
             Standing::Gone(why) => Some(why.clone()),
             _ => None,
         }
@@ -66,35 +66,35 @@ impl WantedItems {
 
     /// Indexes of the items that are to be monitored.
     pub fn wanted(&self) -> Vec<usize> {
-        let all = self.all.read();
+        let all = self.all.lock();
         all.iter().enumerate().filter(|(_, item)| item.standing == Standing::Wanted).map(|(index, _)| index).collect()
     }
 
     /// Indexes of the items of which there is no variable.
     pub fn all_gone(&self) -> Vec<usize> {
-        let all = self.all.read();
+        let all = self.all.lock();
         all.iter().enumerate().filter(|(_, item)| matches!(item.standing, Standing::Gone(_))).map(|(index, _)| index).collect()
     }
 
     /// Adds one that was found; answers its index.
     pub fn add(&self, tag: OpcUaTag, standing: Standing) -> usize {
-        let mut all = self.all.write();
+        let mut all = self.all.lock();
         all.push(WantedItem { tag: Arc::new(tag), standing });
         all.len() - 1
     }
 
     pub fn stand(&self, index: usize, standing: Standing) {
-        self.all.write()[index].standing = standing;
+        self.all.lock()[index].standing = standing;
     }
 
     /// The item is this one now.
     pub fn replace(&self, index: usize, tag: OpcUaTag) {
-        self.all.write()[index].tag = Arc::new(tag);
+        self.all.lock()[index].tag = Arc::new(tag);
     }
 
     /// Another run of the server: nothing is known of what was found in the one before.
     pub fn await_found(&self) {
-        for item in self.all.write().iter_mut().skip(self.configured) {
+        for item in self.all.lock().iter_mut().skip(self.configured) {
             if item.standing == Standing::Wanted {
                 item.standing = Standing::Awaited;
             }

@@ -189,10 +189,23 @@ pub static RULES: &[Rule] = &[
             "src/access/tests.rs",
             "src/oidc/tests.rs",
             "src/operators/aggregate/tests/",
+            "src/model/filter/tests.rs",
+            "src/collector/spool/disk/tests.rs",
+            "src/collector/spool/spill/tests.rs",
         ],
         tests_are_free: true,
         forbids: Forbids::Std(&["fs"]),
         exceptions: &[
+            Exception {
+                file: "src/collector/spool/directory.rs",
+                word: "fs",
+                reason: "segments of the spool are samples on their way, and no configuration",
+            },
+            Exception {
+                file: "src/collector/spool/disk.rs",
+                word: "fs",
+                reason: "segments of the spool are samples on their way, and no configuration",
+            },
             Exception {
                 file: "src/collector/opcua/pki.rs",
                 word: "fs",
@@ -237,7 +250,9 @@ pub static RULES: &[Rule] = &[
                 "src/audit/key.rs",
                 "src/oidc/file.rs",
                 "src/collector/opcua/pki.rs",
+                "src/collector/spool/",
                 "src/operators/aggregate/tests/",
+                "src/model/filter/tests.rs",
             ],
         )
     },
