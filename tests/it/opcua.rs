@@ -568,7 +568,7 @@ fn what_is_wrong_with_a_configuration_is_said_with_its_line() {
     assert_eq!(
         told[0],
         format!(
-            "{prefix}.scan_ms: is a key of Modbus tags; OPC UA tags have index_range, scale, offset, sampling_ms, queue_size, trigger, deadband, deadband_percent, timestamps, \
+            "{prefix}.scan_ms: is a key of Modbus tags; OPC UA tags have index_range, scale, offset, sampling_ms, queue_size, trigger, deadband, deadband_percent, timestamps, history, \
              not_available; the server sends typed values"
         )
     );

@@ -344,6 +344,10 @@ impl HistoryReader<'_> {
         self.take(one, values);
         let hole = &mut one.taken.hole;
         let is_stuck = before == (hole.start, hole.until);
+        if !is_stuck {
+            // What failed before it is over: a long outage may meet many points that expire.
+            hole.tries = 0;
+        }
         // Other holes of the request may begin before this one.
         let is_own = match self.settings.order {
             HistoryOrder::Oldest => details.start_time == protocol_time(Timestamp(before.0)),
