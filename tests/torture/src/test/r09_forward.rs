@@ -82,7 +82,9 @@ async fn forward(context: &Context) -> anyhow::Result<Report> {
             let at = now();
             report.rss(server.rss_peak_kb());
             server.kill();
-            server = launcher.start()?;
+            server = launcher.spawn()?;
+            // Without room it serves, and is not ready: that means that it takes writes.
+            server.wait("serving", |server| server.get("/healthz").is_ok_and(|(code, _)| code == 200));
             report.recovery(server.begun().elapsed());
             kills.push(Kill { at, served: now() });
             tokio::time::sleep(STALL).await;
