@@ -50,6 +50,11 @@ pub struct BrowseAnswer {
     pub notes: Vec<String>,
 }
 
+/// What ends the path of an element of an array, behind that of its variable: `/3`, or `/1_2` of a matrix for the index `1,2`.
+pub fn element_path(index: &str) -> String {
+    format!("/{}", index.replace(',', "_"))
+}
+
 /// A text of a device in one line of at most so many bytes, as tags may have it.
 pub fn plain(text: &str, bytes_max: usize) -> String {
     let mut line = String::new();

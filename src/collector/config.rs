@@ -9,7 +9,7 @@ use super::{
     filter_key::FilterKeys,
     tag_key::{OwnKeys, Setting, TagKey},
 };
-use historian_model::{TagDefinition, TagFilter, ValueType};
+use historian_model::{TagDefinition, TagName, ValueType, tag::TagSource};
 
 /// Place of a setting in a configuration file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -125,12 +125,28 @@ impl TagConfig {
         }
     }
 
-    /// Which samples of the tag are left out, once its type, range and interpolation are known.
+    /// What the catalog is to say of the tag, with its source.
     ///
     /// # Errors
-    /// A problem at the first of the keys that is wrong.
-    pub fn filter_of(&self, key_prefix: &str, definition: &TagDefinition) -> Result<TagFilter, ConfigProblem> {
-        self.filter.filter(definition).map_err(|(key, message)| self.problem(key_prefix, key, message))
+    /// A problem at the first of the common keys that is wrong.
+    pub fn definition(
+        &self,
+        key_prefix: &str,
+        name: TagName,
+        value_type: ValueType,
+        source: TagSource,
+    ) -> Result<TagDefinition, ConfigProblem> {
+        let mut definition = TagDefinition::new(name, value_type);
+        definition.unit.clone_from(&self.unit);
+        definition.description.clone_from(&self.description);
+        definition.stepped = self.stepped.unwrap_or(definition.stepped);
+        definition.range_low = self.range_low;
+        definition.range_high = self.range_high;
+        definition.state_set.clone_from(&self.state_set);
+        definition.source = Some(source);
+        definition.check().map_err(|refused| self.problem(key_prefix, refused.field, refused.reason))?;
+        definition.filter = self.filter.filter(&definition).map_err(|(key, message)| self.problem(key_prefix, key, message))?;
+        Ok(definition)
     }
 
     /// A problem at one key of this tag.

@@ -5,10 +5,8 @@
 
 use std::cmp::Ordering;
 
-use super::scaling::{digits, nearest};
+use super::scaling::{EXACT_MAX, digits, in_units, nearest};
 
-/// Integers up to here are exact in a double.
-const EXACT_MAX: u128 = 1 << 53;
 /// Powers of ten that a written constant may have; no double is beyond.
 const POWER_MAX: i32 = 400;
 
@@ -168,10 +166,7 @@ impl Number {
             (_, 0) => first,
             _ => first.min(second),
         };
-        let in_units = |digits: i128, own: i32| {
-            if digits == 0 { Some(0) } else { 10_i128.checked_pow(own.checked_sub(exponent)?.unsigned_abs())?.checked_mul(digits) }
-        };
-        Some((in_units(one, first)?, in_units(two, second)?, exponent))
+        Some((in_units((one, first), exponent)?, in_units((two, second), exponent)?, exponent))
     }
 }
 

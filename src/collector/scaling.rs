@@ -12,7 +12,7 @@ use std::fmt;
 const POWERS: [f64; 23] =
     [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22];
 /// Integers up to here are exact in a double.
-const EXACT_MAX: u128 = 1 << 53;
+pub(crate) const EXACT_MAX: u128 = 1 << 53;
 
 /// Digits of a decimal number, and the power of ten that they count.
 type Digits = (i128, i32);
@@ -97,11 +97,13 @@ impl Scaling {
 impl DecimalScaling {
     fn new((scale, offset): (Digits, Digits)) -> Option<DecimalScaling> {
         let exponent = if offset.0 == 0 { scale.1 } else { scale.1.min(offset.1) };
-        let in_units = |(digits, own): Digits| {
-            if digits == 0 { Some(0) } else { 10_i128.checked_pow((own - exponent).unsigned_abs())?.checked_mul(digits) }
-        };
-        Some(DecimalScaling { scale: in_units(scale)?, offset: in_units(offset)?, exponent })
+        Some(DecimalScaling { scale: in_units(scale, exponent)?, offset: in_units(offset, exponent)?, exponent })
     }
+}
+
+/// A number in units of a power of ten that is not above its own; `None` where that has more digits than fit.
+pub(crate) fn in_units((digits, own): Digits, exponent: i32) -> Option<i128> {
+    if digits == 0 { Some(0) } else { 10_i128.checked_pow(own.checked_sub(exponent)?.unsigned_abs())?.checked_mul(digits) }
 }
 
 /// Digits and power of ten of the shortest decimal that reads as this number.

@@ -6,13 +6,13 @@
 
 use std::collections::HashMap;
 
-use super::tag::{ModbusDefaults, ModbusTag, definition_of};
+use super::tag::{ModbusDefaults, ModbusTag};
 use historian_collector::{
     ConfigProblem, TagConfig,
     decimal::{NoNumber, Number},
     formula::TagFormula,
 };
-use historian_model::{Quality, TagDefinition, TagName, Timestamp, Value, ValueType};
+use historian_model::{Quality, TagDefinition, TagName, Timestamp, Value, ValueType, tag::TagSource};
 
 /// What the address of a calculated tag begins with.
 const PREFIX: &str = "formula:";
@@ -161,16 +161,6 @@ impl CalculationDraft<'_> {
             };
             refuse(key, message.to_owned());
         }
-        for (key, value) in [("range_low", config.range_low), ("range_high", config.range_high)] {
-            if value.is_some_and(|value| !value.is_finite()) {
-                refuse(key, format!("{key} is not a finite number"));
-            }
-        }
-        if let (Some(low), Some(high)) = (config.range_low, config.range_high)
-            && low > high
-        {
-            refuse("range_low", format!("range_low {low} is above range_high {high}"));
-        }
         let value_type = match config.parsed_value_type(&prefix) {
             Ok(asked @ (None | Some(ValueType::F64 | ValueType::I64 | ValueType::U64))) => Some(asked.unwrap_or(ValueType::F64)),
             Ok(Some(other)) => {
@@ -188,7 +178,8 @@ impl CalculationDraft<'_> {
         let formula = TagFormula::parse(&config.address[PREFIX.len()..]).map_err(|message| refuse("address", message)).ok();
         match (name, value_type, formula) {
             (Some(name), Some(value_type), Some(formula)) if problems.is_empty() => {
-                let definition = definition_of(config, name, value_type, device).map_err(|problem| vec![problem])?;
+                let source = TagSource { device: device.to_owned(), address: config.address.clone() };
+                let definition = config.definition(&prefix, name, value_type, source).map_err(|problem| vec![problem])?;
                 Ok(CalculationDraft { config, definition, formula })
             }
             _ => Err(problems),

@@ -207,33 +207,13 @@ impl ModbusTag {
 
         match (name, address, read) {
             (Some(name), Some(address), Some((decoder, factor))) if problems.is_empty() => {
-                let definition = definition_of(config, name, decoder.value_type, device.name).map_err(|problem| vec![problem])?;
+                let source = TagSource { device: device.name.to_owned(), address: config.address.clone() };
+                let definition = config.definition(&prefix, name, decoder.value_type, source).map_err(|problem| vec![problem])?;
                 Ok(ModbusTag { definition, unit, area: address.area, start: address.start, decoder, factor, scan_ms, read_single })
             }
             _ => Err(problems),
         }
     }
-}
-
-/// Definition of a tag for the catalog.
-///
-/// # Errors
-/// A text of it is longer than the catalog takes.
-pub fn definition_of(config: &TagConfig, name: TagName, value_type: ValueType, device: &str) -> Result<TagDefinition, ConfigProblem> {
-    let mut definition = TagDefinition::new(name, value_type);
-    definition.unit.clone_from(&config.unit);
-    definition.description.clone_from(&config.description);
-    definition.stepped = config.stepped.unwrap_or(definition.stepped);
-    definition.range_low = config.range_low;
-    definition.range_high = config.range_high;
-    definition.state_set.clone_from(&config.state_set);
-    let prefix = format!("modbus.{device}");
-    definition.filter = config.filter_of(&prefix, &definition)?;
-    if let Err(refused) = definition.check() {
-        return Err(config.problem(&prefix, refused.field, refused.reason));
-    }
-    definition.source = Some(TagSource { device: device.to_owned(), address: config.address.clone() });
-    Ok(definition)
 }
 
 fn span(start: u16, count: u16, factor: Option<ScaleFactor>) -> (u16, u16) {

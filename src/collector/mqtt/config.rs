@@ -41,7 +41,7 @@ use super::{
     topic_section::TopicSection,
 };
 use historian_collector::{Collector, ConfigProblem, DeviceConfig, SettingPosition, TagConfig, TagKey};
-use historian_model::{TagDefinition, TagName, ValueType, tag::TagSource};
+use historian_model::{TagName, ValueType, tag::TagSource};
 use historian_tls::ClientTls;
 
 /// Keys of `[[mqtt.tag]]` beside the common ones: how the messages of its topic are read.
@@ -431,23 +431,8 @@ fn mqtt_tag(device: &str, tag: &TagConfig, prefix: &str, has_sparkplug: bool) ->
         None => None,
     };
     let Some(name) = name.filter(|_| problems.is_empty()) else { return Err(problems) };
-    let source = Some(TagSource { device: device.to_owned(), address: tag.address.clone() });
-    let mut definition = TagDefinition {
-        unit: tag.unit.clone(),
-        description: tag.description.clone(),
-        range_low: tag.range_low,
-        range_high: tag.range_high,
-        state_set: tag.state_set.clone(),
-        source,
-        ..TagDefinition::new(name, value_type)
-    };
-    if let Some(stepped) = tag.stepped {
-        definition.stepped = stepped;
-    }
-    definition.filter = tag.filter_of(prefix, &definition).map_err(|problem| vec![problem])?;
-    if let Err(error) = definition.check() {
-        return Err(vec![tag.problem(prefix, error.field, error.reason)]);
-    }
+    let source = TagSource { device: device.to_owned(), address: tag.address.clone() };
+    let definition = tag.definition(prefix, name, value_type, source).map_err(|problem| vec![problem])?;
     Ok(MqttTag { definition, address: tag.address.clone(), topic })
 }
 

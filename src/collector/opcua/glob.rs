@@ -9,7 +9,10 @@ use super::{
     item::{Deadband, OpcUaTag},
     path_filter::{PathFilter, below_objects},
 };
-use historian_collector::{BrowsedVariable, TextPattern, browse::plain};
+use historian_collector::{
+    BrowsedVariable, TextPattern,
+    browse::{element_path, plain},
+};
 use historian_model::{TagDefinition, TagName, TagSelection, ValueType, tag::TagSource};
 
 /// A checked `[[opcua.glob]]`.
@@ -126,7 +129,7 @@ impl GlobRule {
     /// # Errors
     /// Why there is none.
     pub fn name(&self, path: &str, index: Option<&str>) -> Result<TagName, String> {
-        let element = index.map(|index| format!("/{}", index.replace(',', "_"))).unwrap_or_default();
+        let element = index.map(element_path).unwrap_or_default();
         let filled = self.places.fill(path);
         let last = filled.len();
         let name = self.tag_name.name(|place| {

@@ -11,7 +11,7 @@ use super::{
     times::TimeFrom,
 };
 use historian_collector::{ConfigProblem, TagConfig, not_available::NotAvailable, scaling::Scaling};
-use historian_model::{TagDefinition, TagName, ValueType, tag::TagSource};
+use historian_model::{TagName, ValueType, tag::TagSource};
 
 /// What a tag takes from its device.
 pub(super) struct OpcUaDefaults<'device> {
@@ -102,18 +102,8 @@ impl OpcUaTag {
             None => source.clone(),
             Some(range) => format!("{source} [{range}]"),
         };
-        let mut definition = TagDefinition::new(name, value_type);
-        definition.unit.clone_from(&tag.unit);
-        definition.description.clone_from(&tag.description);
-        definition.stepped = tag.stepped.unwrap_or(definition.stepped);
-        definition.range_low = tag.range_low;
-        definition.range_high = tag.range_high;
-        definition.state_set.clone_from(&tag.state_set);
-        definition.filter = tag.filter_of(prefix, &definition).map_err(|problem| vec![problem])?;
-        definition.source = Some(TagSource { device: device.name.to_owned(), address: source });
-        if let Err(refused) = definition.check() {
-            return Err(vec![tag.problem(prefix, refused.field, refused.reason)]);
-        }
+        let source = TagSource { device: device.name.to_owned(), address: source };
+        let definition = tag.definition(prefix, name, value_type, source).map_err(|problem| vec![problem])?;
         Ok(OpcUaTag {
             definition,
             address,

@@ -9,7 +9,7 @@ use super::{
     walk::{AddressSpace, FoundVariable, RANGE, STATE_NAMES, STATES, UNIT},
 };
 use crate::{address::NodeAddress, fault::ConnectionFault, read};
-use historian_collector::BrowsedVariable;
+use historian_collector::{BrowsedVariable, browse::element_path};
 use historian_model::ValueType;
 
 /// Attributes that are read of each variable.
@@ -200,7 +200,7 @@ fn describe(
         return;
     }
     for index in elements {
-        let path = format!("{}/{}", variable.path, index.replace(',', "_"));
+        let path = format!("{}{}", variable.path, element_path(&index));
         all.push(BrowsedVariable { path, keys: vec![("index_range", index)], ..variable.clone() });
     }
 }

@@ -12,7 +12,7 @@ use opcua::{
 
 use super::{describe, walk::AddressSpace};
 use crate::{address::NodeAddress, fault::ConnectionFault, found_address::FoundAddress, glob::GlobRule, path_filter::PathFilter, read};
-use historian_collector::BrowsedVariable;
+use historian_collector::{BrowsedVariable, browse::element_path};
 
 /// Variables taken in one scan.
 const VARIABLES_MAX: usize = 200_000;
@@ -88,7 +88,7 @@ pub async fn scan(session: &Session, rules: &[GlobRule], timeout: Duration, unti
             continue;
         };
         let index = variable.keys.iter().find(|(key, _)| *key == "index_range").map(|(_, index)| index.clone());
-        let element = index.as_ref().map(|index| format!("/{}", index.replace(',', "_"))).unwrap_or_default();
+        let element = index.as_deref().map(element_path).unwrap_or_default();
         let path = variable.path.strip_suffix(&element).unwrap_or(&variable.path).to_owned();
         let others = other_paths.get(&variable.address).copied().unwrap_or_default();
         let mut seen = HashSet::new();
