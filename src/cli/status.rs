@@ -97,7 +97,12 @@ pub async fn run(args: StatusArgs) -> anyhow::Result<ExitCode> {
         writeln!(output)?;
         table.write(&mut output)?;
         for device in devices.iter().filter(|device| !device.holes.is_empty()) {
-            writeln!(output, "{} refuses {}", output::printable(&device.device), output::printable(&device.holes.join(", ")))?;
+            writeln!(
+                output,
+                "{}, refused or in doubt: {}",
+                output::printable(&device.device),
+                output::printable(&device.holes.join(", "))
+            )?;
         }
         for device in devices.iter().filter(|device| device.samples_on_disk > 0) {
             writeln!(

@@ -9,7 +9,7 @@ use std::{
 use async_trait::async_trait;
 use parking_lot::Mutex;
 
-use super::{config, silence};
+use super::{config, gap_record, silence};
 use historian_collector::{Collector, DeviceStatus, FoundTag, Spool, TagMaker, UnfilledGap};
 use historian_model::{Clock, Sample, Tag, TagDefinition, TagId, TagName, TagScope, ValueType, tag::TagSource};
 use historian_store::{Catalog, CatalogError, Gap, GapReason, Store, StoreError};
@@ -142,7 +142,7 @@ impl TagMaking {
                 detail: "the tag is collected again".to_owned(),
             })
             .collect();
-        if let Err(error) = silence::record_gaps(&mut gaps, self.store.as_ref()) {
+        if let Err(error) = gap_record::record_gaps(&mut gaps, self.store.as_ref()) {
             // The next start finds them open, and closes them.
             tracing::error!(%error, gaps = gaps.len(), "the ends of gaps cannot be recorded yet");
         }

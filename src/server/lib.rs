@@ -13,12 +13,14 @@ mod descriptors;
 mod devices;
 mod disk;
 mod found;
+mod gap_record;
 mod listeners;
 mod local_socket;
 mod memory;
 mod oidc;
 mod process;
 pub mod reload;
+mod renamed_gap;
 mod silence;
 mod spooling;
 mod supervisor;
@@ -165,7 +167,7 @@ pub async fn run_in(world: World, configuration: Configuration, shutdown: Cancel
         let unconfigured = std::mem::take(&mut silence.unconfigured);
         let configuring = move || {
             let (tags, renamed) = configured(&catalog, &written, devices, &unconfigured, &renames)?;
-            silence::carry_gaps(&renamed, |name| configured::is_collected(&catalog, name), store.as_ref(), now);
+            renamed_gap::carry_gaps(&renamed, |name| configured::is_collected(&catalog, name), store.as_ref(), now);
             Ok::<_, anyhow::Error>(tags)
         };
         tokio::task::spawn_blocking(configuring).await??
@@ -421,8 +423,8 @@ fn open(
     let (file, pending) = PendingGaps::open(&configuration.server.data_dir);
     let wanted = silence::WantedTags { collected, ended, waiting, pending, now: clock.now() };
     let mut silence = silence::look_back(&catalog, &ingest, store.as_ref(), &wanted)?;
-    silence::record_gaps(&mut silence.gaps, store.as_ref()).context("recording gaps")?;
-    silence::keep_gaps(&mut silence, file);
+    gap_record::record_gaps(&mut silence.gaps, store.as_ref()).context("recording gaps")?;
+    silence.kept = gap_record::keep_gaps(&silence.gaps, file);
     let (ingest, maintenance) = (Arc::new(ingest), Arc::new(maintenance));
     Ok(OpenedServer { claim, catalog, store, ingest, annotations, views, maintenance, mark, devices, silence, spools })
 }
@@ -469,7 +471,7 @@ fn settle(
     let (sink, mut tasks): (Arc<dyn SampleSink>, _) = (ingest.clone(), JoinSet::new());
     tasks.spawn(before.clone().drain(sink, shutdown.clone()));
     let recorded = Arc::new(AtomicBool::new(silence.gaps.is_empty() || silence.kept.is_some()));
-    tasks.spawn(silence::record_later(silence.gaps, silence.kept, store, recorded.clone(), shutdown.clone()));
+    tasks.spawn(gap_record::record_later(silence.gaps, silence.kept, store, recorded.clone(), shutdown.clone()));
     let (ended, devices) = (silence.ended, devices.clone());
     let unsettled = move || {
         let settled = before.unwritten_since().is_none() && recorded.load(Ordering::Relaxed);
@@ -537,7 +539,7 @@ impl Admin for ServerAdministration {
 
     fn renamed(&self, from: &TagName, tag: &Tag) -> bool {
         let renamed = TagRename { from: from.clone(), to: tag.name().clone() };
-        silence::carry_gaps(&[renamed], |_| false, self.store.as_ref(), self.clock.now());
+        renamed_gap::carry_gaps(&[renamed], |_| false, self.store.as_ref(), self.clock.now());
         self.collect_into(tag)
     }
 

@@ -27,7 +27,7 @@ use super::{
     config::{self, Configuration, difference},
     configured::{self, ConfiguredTags},
     devices::{ConfiguredTag, DeviceSet},
-    found, silence,
+    found, renamed_gap, silence,
 };
 
 /// Reads the configuration as the start did. Blocks.
@@ -271,7 +271,7 @@ impl Reloader {
         let changed = tokio::task::spawn_blocking(move || {
             let done = changing.configure(wanted, &unconfigured, &renames)?;
             configured::tell_renamed(&done.renamed);
-            silence::carry_gaps(&done.renamed, |name| configured::is_collected(&changing, name), recorded.as_ref(), now);
+            renamed_gap::carry_gaps(&done.renamed, |name| configured::is_collected(&changing, name), recorded.as_ref(), now);
             Ok::<_, CatalogError>(())
         });
         changed.await.map_err(|error| failed(error.into()))?.map_err(|error| failed(error.into()))?;

@@ -12,23 +12,16 @@
 //! A start does this, not the stop before it: a process that is killed cannot, and one way for both is one that is always gone. What waits for
 //! room on a full disk is not stored yet, nor is it told: while something waits, the mark stays where that began.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
-};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use anyhow::Context;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
-use historian_collector::supervise::Backoff;
+use super::gap_record::{ABSENCES, each_gap, record_gaps};
 use historian_ingest::Ingest;
 use historian_model::{
-    Clock, Quality, Sample, SampleBatch, Samples, Tag, TagDefinition, TagId, TagName, TagRename, TimeRange, Timestamp,
+    Clock, Quality, Sample, SampleBatch, Samples, Tag, TagDefinition, TagId, TagName, TimeRange, Timestamp,
     sink::{Durability, SampleSink, WriteMode},
 };
 use historian_read::{ReadError, merge::TagReader};
@@ -36,13 +29,9 @@ use historian_store::{Catalog, Gap, GapReason, PendingGaps, RunMark, Store, Stor
 
 /// Bad samples of one write.
 const WRITE_SAMPLES: usize = 262_144;
-/// Gaps of one write.
-const WRITE_GAPS: usize = 8_192;
 /// How often the mark of the running process is written, and every how many times it is made durable.
 const MARK_INTERVAL: Duration = Duration::from_secs(1);
 const MARKS_PER_SYNC: u32 = 5;
-/// Longest wait before gaps that found no room are tried again.
-const RECORD_WAIT_MAX: Duration = Duration::from_secs(10);
 
 /// What the configuration wants of the tags that the catalog may hold.
 pub struct WantedTags<'a> {
@@ -175,20 +164,10 @@ struct LedgerEnd {
     begun: Option<i64>,
 }
 
-/// Why a collector says that a tag is absent.
-const ABSENCES: [GapReason; 3] = [GapReason::DeviceDown, GapReason::Refused, GapReason::CollectorDown];
-
 fn read_ledger(store: &dyn Store) -> Result<LedgerEnd, StoreError> {
     let mut ledger = LedgerEnd::default();
-    let mut from = 1;
-    loop {
-        let page = store.gaps(from, WRITE_GAPS)?;
-        let Some(&(last, _)) = page.last() else { return Ok(ledger) };
-        from = last + 1;
-        for (_, gap) in page {
-            ledger.note(gap);
-        }
-    }
+    each_gap(|from, limit| store.gaps(from, limit), |gap| ledger.note(gap))?;
+    Ok(ledger)
 }
 
 impl LedgerEnd {
@@ -346,134 +325,6 @@ pub fn collected_again(tag: &TagName, store: &dyn Store, now: Timestamp) {
         // The next start finds it open, and closes it.
         tracing::error!(%tag, %error, "the end of a gap cannot be recorded yet");
     }
-}
-
-/// Records the gaps of tags that have other names now under these as well: what is on record is not changed. One that is open under the old name
-/// ends there, and is open under the new one unless the tag is collected again. Those that find no room stay in what is answered. Blocks.
-///
-/// # Errors
-/// When the gaps on record cannot be read.
-pub fn renamed_gaps(
-    renamed: &[TagRename],
-    is_collected: impl Fn(&TagName) -> bool,
-    store: &dyn Store,
-    now: Timestamp,
-) -> Result<Vec<Gap>, StoreError> {
-    let names: HashMap<&str, &TagName> = renamed.iter().map(|rename| (rename.from.as_str(), &rename.to)).collect();
-    let (mut gaps, mut open) = (Vec::new(), BTreeMap::new());
-    let mut from = 1;
-    while !names.is_empty() {
-        let page = store.gaps(from, WRITE_GAPS)?;
-        let Some(&(last, _)) = page.last() else { break };
-        from = last + 1;
-        for (_, gap) in page {
-            let Some(name) = gap.tag.as_deref().and_then(|tag| names.get(tag)) else { continue };
-            let new = Gap { tag: Some(name.to_string()), ..gap.clone() };
-            let ends = ABSENCES.contains(&gap.reason) || matches!(gap.reason, GapReason::NotConfigured | GapReason::Rejected);
-            if ends && gap.start.is_some() {
-                let place = (gap.reason.as_str(), gap.tag.clone());
-                match gap.end {
-                    None => drop(open.insert(place, gap)),
-                    Some(_) => drop(open.remove(&place)),
-                }
-            }
-            gaps.push(new);
-        }
-    }
-    for gap in open.into_values() {
-        let Some(name) = gap.tag.as_deref().and_then(|tag| names.get(tag)) else { continue };
-        // The device of the tag is started anew, and tells of what goes on by itself.
-        let goes_on = match gap.reason {
-            GapReason::NotConfigured => !is_collected(name),
-            reason => !ABSENCES.contains(&reason),
-        };
-        if !goes_on {
-            let detail = "the tag is collected again".to_owned();
-            gaps.push(Gap { time: now, tag: Some(name.to_string()), end: Some(now.0), detail, ..gap.clone() });
-        }
-        gaps.push(Gap { time: now, end: Some(now.0), detail: format!("the tag is {name} from now on"), ..gap });
-    }
-    Ok(gaps)
-}
-
-/// Records the gaps of tags that have other names now; where that fails it is logged, as what is on record under the old names stays. Blocks.
-pub fn carry_gaps(renamed: &[TagRename], is_collected: impl Fn(&TagName) -> bool, store: &dyn Store, now: Timestamp) {
-    let recorded = renamed_gaps(renamed, is_collected, store, now).and_then(|mut gaps| {
-        record_gaps(&mut gaps, store)?;
-        Ok(gaps.len())
-    });
-    match recorded {
-        Ok(0) => {}
-        Ok(gaps) => tracing::error!(gaps, "gaps of renamed tags found no room and are on record under the old names only"),
-        Err(error) => tracing::error!(%error, "gaps of renamed tags are on record under the old names only"),
-    }
-}
-
-/// Records gaps; those that find no room stay. Blocks.
-///
-/// # Errors
-/// When the store fails.
-pub fn record_gaps(gaps: &mut Vec<Gap>, store: &dyn Store) -> Result<(), StoreError> {
-    while !gaps.is_empty() {
-        let some = gaps.len().min(WRITE_GAPS);
-        match store.append_gaps(&gaps[..some]) {
-            // A full disk does not keep from reading.
-            Err(StoreError::Full(reason)) => {
-                tracing::error!(gaps = gaps.len(), reason, "gaps cannot be recorded yet");
-                return Ok(());
-            }
-            recorded => recorded?,
-        }
-        gaps.drain(..some);
-    }
-    Ok(())
-}
-
-/// Keeps in a file what found no room at a start, so that it is not lost with this run. Blocks.
-pub fn keep_gaps(silence: &mut Silence, pending: PendingGaps) {
-    if silence.gaps.is_empty() {
-        pending.clear();
-        return;
-    }
-    match pending.keep(&silence.gaps) {
-        Ok(()) => silence.kept = Some(pending),
-        Err(error) => tracing::error!(%error, "gaps that cannot be recorded yet cannot be kept either: the next start finds them again"),
-    }
-}
-
-/// Records, as soon as there is room, the gaps that found none at the start; `recorded` says when there are none left.
-pub async fn record_later(
-    mut gaps: Vec<Gap>,
-    kept: Option<PendingGaps>,
-    store: Arc<dyn Store>,
-    recorded: Arc<AtomicBool>,
-    stop: CancellationToken,
-) {
-    let mut backoff = Backoff::new(MARK_INTERVAL, RECORD_WAIT_MAX);
-    while !gaps.is_empty() {
-        tokio::select! {
-            () = tokio::time::sleep(backoff.next_delay()) => {}
-            // The next start finds them again: in the file, or because the mark still says when the run before ended.
-            () = stop.cancelled() => return,
-        }
-        let (store, kept) = (store.clone(), kept.clone());
-        let tried = tokio::task::spawn_blocking(move || {
-            let before = gaps.len();
-            let failed = record_gaps(&mut gaps, store.as_ref()).err();
-            if let Some(kept) = kept.filter(|_| gaps.len() < before) {
-                // Those that are left stay in it.
-                if gaps.is_empty() { kept.clear() } else { drop(kept.keep(&gaps)) }
-            }
-            (gaps, failed)
-        });
-        let Ok((left, failed)) = tried.await else { return };
-        gaps = left;
-        if let Some(error) = failed {
-            tracing::error!(%error, gaps = gaps.len(), "gaps cannot be recorded");
-            return;
-        }
-    }
-    recorded.store(true, Ordering::Relaxed);
 }
 
 /// Ends the last values of the run before. Answers what could not be written, to be written later.

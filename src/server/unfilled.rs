@@ -5,12 +5,11 @@ use std::{
     sync::Arc,
 };
 
+use super::gap_record::each_gap;
 use historian_collector::UnfilledGap;
 use historian_model::{Tag, Timestamp, sink::LossReason};
 use historian_store::{Gap, GapReason, StoreError};
 
-/// Gaps of one look into the ledger.
-const PAGE: usize = 4_096;
 /// Gaps of one tag at most, the newest of them.
 const GAPS_MAX: usize = 64;
 
@@ -36,25 +35,19 @@ pub fn of(
     let places: HashMap<&str, usize> = tags.iter().enumerate().map(|(place, tag)| (tag.name().as_str(), place)).collect();
     let mut parts: Vec<LedgerPart> = tags.iter().map(|_| LedgerPart::default()).collect();
     let mut of_any = LedgerPart::default();
-    let mut from = 1;
-    loop {
-        let page = gaps(from, PAGE)?;
-        let Some(&(last, _)) = page.last() else { break };
-        from = last + 1;
-        for (_, gap) in page {
-            let Some(start) = gap.start else { continue };
-            let part = match gap.tag.as_deref().map(|tag| places.get(tag)) {
-                None => &mut of_any,
-                Some(Some(&place)) => &mut parts[place],
-                Some(None) => continue,
-            };
-            if gap.reason == GapReason::Backfilled {
-                part.filled.insert(start);
-            } else if let Some(reason) = absence(gap.reason) {
-                part.gaps.insert((start, gap.reason.as_str()), (reason, gap.end));
-            }
+    each_gap(gaps, |gap| {
+        let Some(start) = gap.start else { return };
+        let part = match gap.tag.as_deref().map(|tag| places.get(tag)) {
+            None => &mut of_any,
+            Some(Some(&place)) => &mut parts[place],
+            Some(None) => return,
+        };
+        if gap.reason == GapReason::Backfilled {
+            part.filled.insert(start);
+        } else if let Some(reason) = absence(gap.reason) {
+            part.gaps.insert((start, gap.reason.as_str()), (reason, gap.end));
         }
-    }
+    })?;
     let all = |(tag, part): (&Arc<Tag>, &LedgerPart)| {
         let both = of_any.gaps.iter().chain(&part.gaps);
         let mut left: Vec<UnfilledGap> = both
