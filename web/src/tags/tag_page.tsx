@@ -8,6 +8,7 @@ import { valueType, type Gap, type Tag } from '../api/messages';
 import { fetchRows, cellOf, type Rows } from '../api/rows';
 import { expose } from '../app/probe';
 import { trendAddress } from '../app/route';
+import { gapReason } from '../model/gap';
 import { isInterpolated, qualityName, severity } from '../model/quality';
 import { Store } from '../model/store';
 import { formatRfc3339, parseTime } from '../model/time';
@@ -132,7 +133,7 @@ function Gaps({ name }: { readonly name: string }) {
               <tr key={gap.number}>
                 <td><Moment ns={gap.start} /></td>
                 <td>{gap.end === undefined ? 'still open' : <Moment ns={gap.end} />}</td>
-                <td>{(gap.reason ?? '').replaceAll('_', ' ')}</td>
+                <td>{gapReason(gap.reason)}</td>
                 <td>{gap.detail}</td>
               </tr>
             ))}</tbody>

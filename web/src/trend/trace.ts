@@ -3,7 +3,7 @@
 // A stepped tag gets its corners here, so that two neighbouring points of a run always share their time or their value. Times are offsets in
 // nanoseconds from the trace's own origin: a float holds them exactly for a quarter of a year. A sloped tag that was silent for unusually long
 // has a run of its own there: the straight line that the engine answers, of which the drawing says that nothing was reported.
-import { gapReason } from '../model/gap';
+import { gapReason, isFilling } from '../model/gap';
 import { isAbsent, isInterpolated, qualityName, severity } from '../model/quality';
 import type { Points } from '../api/plot';
 import type { Gap } from '../api/messages';
@@ -64,7 +64,7 @@ export interface LedgerGap {
 export function gapsOf(ledger: readonly Gap[], tag: string): LedgerGap[] {
   return ledger
     // One that ends where it begins turned out to be none.
-    .filter((gap) => gap.start !== undefined && gap.start !== gap.end && (!gap.tag || gap.tag === tag))
+    .filter((gap) => gap.start !== undefined && gap.start !== gap.end && !isFilling(gap.reason) && (!gap.tag || gap.tag === tag))
     .map((gap) => ({
       start: BigInt(gap.start ?? '0'),
       end: gap.end === undefined ? null : BigInt(gap.end),
