@@ -11,24 +11,21 @@ import os
 import pathlib
 import re
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
 import time
 
 ROOT = pathlib.Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT / "tests" / "peers"))
+
+from ports import free_port  # noqa: E402
+
 DOCUMENT = ROOT / "docs" / "commissioning.md"
 PLANT = ROOT / "tests" / "peers" / "commissioning_plant.py"
 PATIENCE_S = 120
 # Long enough for some polls of each device.
 COLLECTS_S = 4
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
 
 
 def alike(text):

@@ -4,6 +4,7 @@
 //! it came from, and whether one is missing. What it answers while it is bad carries a number that no device has.
 
 mod answer;
+mod read;
 
 use std::{
     io,
@@ -22,6 +23,8 @@ use tokio::{
     task::JoinSet,
 };
 use tokio_util::sync::{CancellationToken, DropGuard};
+
+pub use self::read::read;
 
 /// What a device has in place of its number in answers that nobody may take.
 pub const FOREIGN: u16 = 60_000;

@@ -2,23 +2,20 @@
 //! Good that is not theirs, and each comes back by itself.
 
 use std::{
-    collections::BTreeMap,
     fmt::Write as _,
     time::{Duration, Instant},
 };
 
 use futures::{FutureExt, future::BoxFuture};
 use historian::model::{Clock, SystemClock};
-use historian_proto::v1::{
-    ListGapsRequest, RangeRequest, admin_service_client::AdminServiceClient, query_service_client::QueryServiceClient,
-};
+use historian_proto::v1::{ListGapsRequest, admin_service_client::AdminServiceClient};
 use tonic::transport::Channel;
 
 use super::{Mutant, Test};
 use crate::{
     context::Context,
-    field::{Ailment, FieldDevice, Spoilt},
-    oracle::{Bits, Cell, cells},
+    field::{Ailment, FieldDevice, Spoilt, read},
+    oracle::{Bits, Cell},
     report::Report,
 };
 
@@ -158,24 +155,6 @@ async fn delivering(channel: &Channel) -> anyhow::Result<i64> {
 
 fn is_good(cell: &Cell) -> bool {
     cell.quality >> 30 == 0
-}
-
-/// Samples in `[start, end)` of the tags that match, by their names.
-async fn read(channel: &Channel, tags: &str, start: i64, end: i64) -> anyhow::Result<BTreeMap<String, Vec<Cell>>> {
-    let mut client = QueryServiceClient::new(channel.clone()).max_decoding_message_size(usize::MAX);
-    let request =
-        RangeRequest { tags: vec![tags.to_owned()], start: format!("{start}ns"), end: format!("{end}ns"), ..RangeRequest::default() };
-    let mut stream = client.range(request).await?.into_inner();
-    let mut found = BTreeMap::<String, Vec<Cell>>::new();
-    while let Some(part) = stream.message().await? {
-        if let Some(samples) = part.samples {
-            found.entry(samples.tag.clone()).or_default().extend(cells(&samples));
-        }
-        if let Some(failure) = part.failure {
-            anyhow::bail!("{}: {}", failure.tag, failure.message);
-        }
-    }
-    Ok(found)
 }
 
 /// Holds what the historian has of one device in a range of time against what the device was then.

@@ -4,7 +4,6 @@
 //! Devices count their answers, so one that is missing is known. The spool is on another disk than the store.
 
 use std::{
-    collections::BTreeMap,
     fmt::Write as _,
     io::Write as _,
     path::Path,
@@ -14,8 +13,7 @@ use std::{
 use futures::{FutureExt, future::BoxFuture};
 use historian::model::{Clock, SystemClock};
 use historian_proto::v1::{
-    Gap, GetStatusRequest, ListGapsRequest, RangeRequest, admin_service_client::AdminServiceClient,
-    collector_service_client::CollectorServiceClient, query_service_client::QueryServiceClient,
+    Gap, GetStatusRequest, ListGapsRequest, admin_service_client::AdminServiceClient, collector_service_client::CollectorServiceClient,
 };
 use tonic::transport::Channel;
 
@@ -23,8 +21,8 @@ use super::{Mutant, Test};
 use crate::{
     context::{Context, SMALL},
     fault::disk::Disk,
-    field::FieldDevice,
-    oracle::{Bits, Cell, cells},
+    field::{FieldDevice, read},
+    oracle::{Bits, Cell},
     report::Report,
 };
 
@@ -169,24 +167,6 @@ async fn drained(channel: &Channel, report: &mut Report) -> anyhow::Result<()> {
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-}
-
-/// Samples in `[start, end)` of the tags that match, by their names.
-async fn read(channel: &Channel, tags: &str, start: i64, end: i64) -> anyhow::Result<BTreeMap<String, Vec<Cell>>> {
-    let mut client = QueryServiceClient::new(channel.clone()).max_decoding_message_size(usize::MAX);
-    let request =
-        RangeRequest { tags: vec![tags.to_owned()], start: format!("{start}ns"), end: format!("{end}ns"), ..RangeRequest::default() };
-    let mut stream = client.range(request).await?.into_inner();
-    let mut found = BTreeMap::<String, Vec<Cell>>::new();
-    while let Some(part) = stream.message().await? {
-        if let Some(samples) = part.samples {
-            found.entry(samples.tag.clone()).or_default().extend(cells(&samples));
-        }
-        if let Some(failure) = part.failure {
-            anyhow::bail!("{}: {}", failure.tag, failure.message);
-        }
-    }
-    Ok(found)
 }
 
 /// Each answer of a device is there once, in its order.
