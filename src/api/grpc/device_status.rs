@@ -1,5 +1,5 @@
-//! Delivery truth of devices: all of each for whoever administers the historian; for others the devices of which they may read a tag, as far as it
-//! is of such tags.
+//! Delivery truth of devices: all of each for whoever administers the historian; for others the devices of which they may read a tag, as far
+//! as it is of such tags.
 
 use std::sync::{Arc, atomic::Ordering};
 
@@ -110,8 +110,9 @@ fn whole(device: &DeviceStatus, bytes_max: usize) -> v1::DeviceStatus {
     }
 }
 
-/// What is of these tags of the device, and of its connection what tells of no other tag: whether there is one, how often it was made, how fast it is,
-/// how the clock at its other end goes. The other counters are of all tags together, and its last error may be of any of them or name its endpoint.
+/// What is of these tags of the device, and of its connection what tells of no other tag: whether there is one, how often it was made, how
+/// fast it is, how the clock at its other end goes. The other counters are of all tags together, and its last error may be of any of them or
+/// name its endpoint.
 fn limited(device: &DeviceStatus, tags: Vec<TagState>, bytes_max: usize) -> v1::DeviceStatus {
     let count = |is: fn(&TagState) -> bool| tags.iter().filter(|tag| is(tag)).count() as u64;
     let (wanted, created, delivering) = (tags.len() as u64, count(|tag| tag.created), count(TagState::is_delivering));

@@ -1,5 +1,5 @@
-//! What those are told of devices who may read some of their tags and do not administer the historian: real Modbus devices, of which one has seen
-//! and hidden tags, one has hidden tags only, and one is not there.
+//! What those are told of devices who may read some of their tags and do not administer the historian: real Modbus devices, of which one has
+//! seen and hidden tags, one has hidden tags only, and one is not there.
 
 use std::{
     fs,
