@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 /// whole server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Right {
-    /// See tags and their samples, gaps and findings.
+    /// See tags and their samples, gaps and findings, and of devices what is of these tags.
     Read,
     /// Store samples, and create tags by writing.
     Write,
@@ -18,7 +18,7 @@ pub enum Right {
     Correct,
     /// Read the audit log.
     Audit,
-    /// Everything about the server: compaction, backups, scrub, inspection, metrics, status of the collectors.
+    /// Everything about the server: compaction, backups, scrub, inspection, metrics, reload, and all of the devices.
     Administer,
 }
 

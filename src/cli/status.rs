@@ -4,10 +4,11 @@ use std::{io::Write, process::ExitCode};
 
 use clap::Args;
 use historian_proto::v1::{
-    DeviceStatus, GetServerStatusRequest, GetServerStatusResponse, GetStatusRequest, ScrubStatus, TlsStatus, UndeliveredTag,
-    admin_service_client::AdminServiceClient, collector_service_client::CollectorServiceClient,
+    DeviceStatus, GetServerStatusRequest, GetServerStatusResponse, GetStatusRequest, GetStatusResponse, ScrubStatus, TlsStatus,
+    UndeliveredTag, admin_service_client::AdminServiceClient, collector_service_client::CollectorServiceClient,
 };
-use serde_json::json;
+use serde_json::{Value as Json, json};
+use tonic::Code;
 
 use super::{
     client::{self, ServerArgs},
@@ -38,17 +39,37 @@ pub async fn run(args: StatusArgs) -> anyhow::Result<ExitCode> {
     if let Some(name) = args.name {
         return tag_status::run(channel, &name, args.format).await;
     }
-    let server = AdminServiceClient::new(channel.clone()).get_server_status(GetServerStatusRequest {}).await;
-    let server = server.map_err(|status| client::refusal(&status))?.into_inner();
-    let devices = CollectorServiceClient::new(channel).get_status(GetStatusRequest {}).await;
-    let devices = devices.map_err(|status| client::refusal(&status))?.into_inner().devices;
+    // Who may read tags is told of their devices, and nothing of the server.
+    let server = match AdminServiceClient::new(channel.clone()).get_server_status(GetServerStatusRequest {}).await {
+        Ok(answer) => Some(answer.into_inner()),
+        Err(status) if status.code() == Code::PermissionDenied => None,
+        Err(status) => return Err(client::refusal(&status)),
+    };
+    let told = CollectorServiceClient::new(channel).get_status(GetStatusRequest {}).await;
+    let told = told.map_err(|status| client::refusal(&status))?.into_inner();
 
     if args.format == TextFormat::Json {
-        let told = as_json(&server, &devices);
-        output::tell(args.format, "", &told)?;
+        output::tell(args.format, "", &as_json(server.as_ref(), &told))?;
         return Ok(ExitCode::SUCCESS);
     }
     let mut output = OutputFile::stdout();
+    match &server {
+        Some(server) => server_lines(&mut output, server)?,
+        None => writeln!(
+            output,
+            "the state of the server takes the right to administer; of devices this shows what is of tags that you may read"
+        )?,
+    }
+    if told.devices.is_empty() {
+        writeln!(output, "{}", if told.limited { "no device collects a tag that you may read" } else { "no devices are configured" })?;
+    } else {
+        device_lines(&mut output, &told)?;
+    }
+    output.finish()?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn server_lines(output: &mut OutputFile, server: &GetServerStatusResponse) -> anyhow::Result<()> {
     writeln!(output, "historian {}, running since {}", output::printable(&server.version), output::to_ms(Timestamp(server.start_time)))?;
     writeln!(
         output,
@@ -72,12 +93,23 @@ pub async fn run(args: StatusArgs) -> anyhow::Result<ExitCode> {
         writeln!(output, "{}", scrub_line(scrub))?;
     }
     if let Some(tls) = &server.tls {
-        tls_lines(&mut output, tls, SystemClock.now())?;
+        tls_lines(output, tls, SystemClock.now())?;
     }
-    if devices.is_empty() {
-        writeln!(output, "no devices are configured")?;
+    Ok(())
+}
+
+fn device_lines(output: &mut OutputFile, told: &GetStatusResponse) -> anyhow::Result<()> {
+    let devices = &told.devices;
+    let mut table = if told.limited {
+        TextTable::new([
+            TableColumn::text("DEVICE"),
+            TableColumn::whole("PROTOCOL").spare(2),
+            TableColumn::whole("STATE"),
+            TableColumn::whole("DELIVERING"),
+            TableColumn::whole("LAST GOOD").spare(1),
+        ])
     } else {
-        let mut table = TextTable::new([
+        TextTable::new([
             TableColumn::text("DEVICE"),
             TableColumn::whole("PROTOCOL").spare(3),
             TableColumn::whole("STATE"),
@@ -90,54 +122,67 @@ pub async fn run(args: StatusArgs) -> anyhow::Result<ExitCode> {
             TableColumn::whole("MISSED").spare(5),
             TableColumn::whole("LAST GOOD").spare(1),
             TableColumn::sentence("LAST ERROR"),
-        ]);
-        for device in &devices {
-            table.add_row(cells(device));
-        }
-        writeln!(output)?;
-        table.write(&mut output)?;
-        for device in devices.iter().filter(|device| !device.holes.is_empty()) {
-            writeln!(
-                output,
-                "{}, refused or in doubt: {}",
-                output::printable(&device.device),
-                output::printable(&device.holes.join(", "))
-            )?;
-        }
-        for device in devices.iter().filter(|device| device.samples_on_disk > 0) {
-            writeln!(
-                output,
-                "{}: {} samples wait to be stored, {} of them on disk ({})",
-                output::printable(&device.device),
-                device.samples_waiting,
-                device.samples_on_disk,
-                bytes(device.spool_disk_bytes)
-            )?;
-        }
-        undelivered(&mut output, &devices)?;
+        ])
+    };
+    for device in devices {
+        table.add_row(cells(device, told.limited));
     }
-    output.finish()?;
-    Ok(ExitCode::SUCCESS)
+    writeln!(output)?;
+    table.write(output)?;
+    for device in devices.iter().filter(|device| !device.holes.is_empty()) {
+        writeln!(output, "{}, refused or in doubt: {}", output::printable(&device.device), output::printable(&device.holes.join(", ")))?;
+    }
+    for device in devices.iter().filter(|device| device.samples_on_disk > 0) {
+        writeln!(
+            output,
+            "{}: {} samples wait to be stored, {} of them on disk ({})",
+            output::printable(&device.device),
+            device.samples_waiting,
+            device.samples_on_disk,
+            bytes(device.spool_disk_bytes)
+        )?;
+    }
+    undelivered(output, devices)
 }
 
-/// The whole as one object.
-fn as_json(server: &GetServerStatusResponse, devices: &[DeviceStatus]) -> serde_json::Value {
-    let time = |at: i64| (at != 0).then(|| Timestamp(at).to_string());
-    let devices = devices.iter().map(|device| {
-        let undelivered = device.undelivered.iter().map(|tag| json!({"tag": tag.tag, "since": time(tag.since), "reason": tag.reason}));
-        json!({
-            "device": device.device, "protocol": device.protocol, "endpoint": device.endpoint, "state": device.state,
-            "items_wanted": device.items_wanted, "items_created": device.items_created, "items_delivering": device.items_delivering,
-            "samples": device.samples, "samples_dropped": device.samples_dropped, "samples_rejected": device.samples_rejected,
-            "connects": device.connects, "requests": device.requests, "timeouts": device.timeouts, "exceptions": device.exceptions,
-            "polls_missed": device.polls_missed, "last_good_time": time(device.last_good_time),
-            "last_error_time": time(device.last_error_time), "last_error": device.last_error, "holes": device.holes,
-            "undelivered_tags": device.undelivered_tags, "undelivered": undelivered.collect::<Vec<_>>(),
-            "latency_p50_s": device.latency_p50.map(seconds), "latency_p99_s": device.latency_p99.map(seconds),
-            "clock_offset_s": device.clock_offset.map(seconds),
-            "samples_waiting": device.samples_waiting, "samples_on_disk": device.samples_on_disk, "spool_disk_bytes": device.spool_disk_bytes,
-        })
+/// The whole as one object; without what is not told.
+fn as_json(server: Option<&GetServerStatusResponse>, told: &GetStatusResponse) -> Json {
+    let devices: Vec<Json> = told.devices.iter().map(|device| device_json(device, told.limited)).collect();
+    let mut whole = json!({"devices": devices, "limited": told.limited});
+    if let (Some(whole), Some(Json::Object(server))) = (whole.as_object_mut(), server.map(server_json)) {
+        whole.extend(server);
+    }
+    whole
+}
+
+fn time(at: i64) -> Option<String> {
+    (at != 0).then(|| Timestamp(at).to_string())
+}
+
+fn device_json(device: &DeviceStatus, limited: bool) -> Json {
+    let undelivered = device.undelivered.iter().map(|tag| json!({"tag": tag.tag, "since": time(tag.since), "reason": tag.reason}));
+    let mut told = json!({
+        "device": device.device, "protocol": device.protocol, "state": device.state, "connects": device.connects,
+        "items_wanted": device.items_wanted, "items_created": device.items_created, "items_delivering": device.items_delivering,
+        "last_good_time": time(device.last_good_time),
+        "undelivered_tags": device.undelivered_tags, "undelivered": undelivered.collect::<Vec<_>>(),
+        "latency_p50_s": device.latency_p50.map(seconds), "latency_p99_s": device.latency_p99.map(seconds),
+        "clock_offset_s": device.clock_offset.map(seconds),
     });
+    let of_all_tags = json!({
+        "endpoint": device.endpoint, "samples": device.samples, "samples_dropped": device.samples_dropped,
+        "samples_rejected": device.samples_rejected, "requests": device.requests, "timeouts": device.timeouts,
+        "exceptions": device.exceptions, "polls_missed": device.polls_missed, "last_error_time": time(device.last_error_time),
+        "last_error": device.last_error, "holes": device.holes, "samples_waiting": device.samples_waiting,
+        "samples_on_disk": device.samples_on_disk, "spool_disk_bytes": device.spool_disk_bytes,
+    });
+    if let (false, Some(told), Json::Object(of_all_tags)) = (limited, told.as_object_mut(), of_all_tags) {
+        told.extend(of_all_tags);
+    }
+    told
+}
+
+fn server_json(server: &GetServerStatusResponse) -> Json {
     let scrub = server.scrub.as_ref().map(|scrub| {
         let progress = scrub.progress.as_ref();
         let progress = progress.map(|progress| json!({"bytes_done": progress.bytes_done, "bytes_total": progress.bytes_total}));
@@ -154,7 +199,7 @@ fn as_json(server: &GetServerStatusResponse, devices: &[DeviceStatus]) -> serde_
         "version": server.version, "start_time": time(server.start_time), "tags": server.tags,
         "samples_written": server.samples_written, "head_samples": server.head_samples, "watermark": server.watermark,
         "accepting_writes": server.accepting_writes, "no_room": server.no_room, "memory_bytes_max": server.memory_bytes_max,
-        "memory_bytes_taken": server.memory_bytes_taken, "scrub": scrub, "tls": tls, "devices": devices.collect::<Vec<_>>(),
+        "memory_bytes_taken": server.memory_bytes_taken, "scrub": scrub, "tls": tls,
     })
 }
 
@@ -216,23 +261,22 @@ fn scrub_line(scrub: &ScrubStatus) -> String {
     }
 }
 
-fn cells(device: &DeviceStatus) -> Vec<TableCell> {
-    let last_error = match device.last_error_time {
-        0 => device.last_error.clone(),
-        at => format!("{} {}", output::to_ms(Timestamp(at)), device.last_error),
-    };
-    vec![
+fn cells(device: &DeviceStatus, limited: bool) -> Vec<TableCell> {
+    let head = [
         TableCell::new(&device.device),
         TableCell::new(&device.protocol),
         TableCell::new(&device.state).toned(if device.state == "running" { Tone::Plain } else { Tone::Doubtful }),
         TableCell::number(format!("{} of {}", device.items_delivering, device.items_wanted)),
-        TableCell::number(device.samples),
-        TableCell::number(device.samples_dropped),
-        TableCell::number(device.samples_rejected),
-        TableCell::number(device.timeouts),
-        TableCell::number(device.exceptions),
-        TableCell::number(device.polls_missed),
-        if device.last_good_time == 0 { TableCell::new("never") } else { TableCell::time(Timestamp(device.last_good_time)) },
-        TableCell::new(last_error),
-    ]
+    ];
+    let last_good = if device.last_good_time == 0 { TableCell::new("never") } else { TableCell::time(Timestamp(device.last_good_time)) };
+    if limited {
+        return head.into_iter().chain([last_good]).collect();
+    }
+    let last_error = match device.last_error_time {
+        0 => device.last_error.clone(),
+        at => format!("{} {}", output::to_ms(Timestamp(at)), device.last_error),
+    };
+    let counters =
+        [device.samples, device.samples_dropped, device.samples_rejected, device.timeouts, device.exceptions, device.polls_missed];
+    head.into_iter().chain(counters.map(TableCell::number)).chain([last_good, TableCell::new(last_error)]).collect()
 }

@@ -17,8 +17,7 @@ use historian_model::{Quality, Timestamp};
 /// Shows the tags of a device of this name, else the collected tags of this name or glob.
 pub async fn run(channel: ServerChannel, name: &str, format: TextFormat) -> anyhow::Result<ExitCode> {
     let mut collectors = CollectorServiceClient::new(channel);
-    // Who may read tags need not see devices as a whole.
-    let devices = collectors.get_status(GetStatusRequest {}).await.map(|answer| answer.into_inner().devices).unwrap_or_default();
+    let devices = collectors.get_status(GetStatusRequest {}).await.map_err(|status| client::refusal(&status))?.into_inner().devices;
     let device = devices.iter().find(|device| device.device == name);
     let of_device = ListTagStatusRequest { device: name.to_owned(), ..ListTagStatusRequest::default() };
     let mut tags = all(&mut collectors, of_device).await?;
@@ -90,11 +89,12 @@ fn duration(nanoseconds: i64) -> String {
 }
 
 fn device_line(device: &DeviceStatus) -> String {
+    // Where it is, is not told to everybody.
+    let endpoint = if device.endpoint.is_empty() { String::new() } else { format!(", {}", output::printable(&device.endpoint)) };
     let mut line = format!(
-        "{} ({}, {}) is {}: {} of {} tags deliver, {} are created",
+        "{} ({}{endpoint}) is {}: {} of {} tags deliver, {} are created",
         output::printable(&device.device),
         device.protocol,
-        output::printable(&device.endpoint),
         device.state,
         device.items_delivering,
         device.items_wanted,

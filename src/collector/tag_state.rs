@@ -39,6 +39,10 @@ impl TagState {
             (true, None) => "delivering",
         }
     }
+
+    pub fn is_delivering(&self) -> bool {
+        self.created && self.trouble.is_none()
+    }
 }
 
 /// By tag, what collectors tell beside their counters.

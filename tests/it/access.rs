@@ -5,6 +5,7 @@
 
 mod call;
 mod certificate;
+mod device;
 mod door;
 mod keys;
 mod leak;

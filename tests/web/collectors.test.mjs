@@ -248,7 +248,7 @@ test('W13 no serious finding of axe on the tags of a device, and W14 it fits a p
   }
 });
 
-test('W15 whoever may not administer is told so, and sees the tags that they may read', async (t) => {
+test('W15 whoever may not administer sees the devices of the tags that they may read, as far as it is of these, and is told so', async (t) => {
   const server = await plant(t);
   createToken(server.data, 'boss', '--role', 'admin');
   const reader = createToken(server.data, 'ana', '--role', 'reader', '--tags', 'dryer/**');
@@ -256,20 +256,33 @@ test('W15 whoever may not administer is told so, and sees the tags that they may
   await untilClosed(server);
   const page = await openPage(t, '/collectors', { base: server.base });
   await signIn(page, reader);
-  await page.getByText('To see devices as a whole takes the right to administer').waitFor();
-  assert.equal(await page.getByRole('alert').count(), 0);
-  assert.equal(await page.getByText('press').count(), 0);
+  const card = page.getByRole('region', { name: 'gateway', exact: true });
+  await page.getByText('These are the devices of the tags that you may read.').waitFor();
+  // The unit that does not answer has none of these tags.
+  await card.getByText('2 of 3 deliver').waitFor();
+  await card.getByText('degraded', { exact: true }).waitFor();
+  const isLimited = async () => {
+    const text = await card.innerText();
+    assert.match(text, /p50 [\d.]+ (µs|ms), p99 [\d.]+ (µs|ms|s)/);
+    assert.match(text, /Connections/);
+    assert.doesNotMatch(text, /127\.0\.0\.1|Requests|Samples|Last error|refuses/);
+    assert.doesNotMatch(await page.locator('main').innerText(), /kiln|press|127\.0\.0\.1/);
+    assert.equal(await page.getByRole('alert').count(), 0);
+  };
+  await isLimited();
   await page.getByRole('link', { name: 'gateway', exact: true }).click();
-  await page.getByText('To see the device as a whole takes the right to administer').waitFor();
-  await shown(page, ({ total, problems }) => total === 3 && problems === 1);
+  await page.getByText('Counts are of the tags that you may read.').waitFor();
+  await shown(page, ({ total, problems, state }) => total === 3 && problems === 1 && state === 'degraded');
   assert.deepEqual(await rowsOf(page), [REFUSED, ...WELL]);
-  assert.equal(await page.getByText('kiln').count(), 0);
+  await isLimited();
+  await page.goto(`${server.base}/collectors/press`);
+  await page.getByText('There is no device of this name now, or none with a tag that you may read.').waitFor();
 
   const other = await openPage(t, '/collectors', { base: server.base });
   await signIn(other, writer);
   await other.getByText('No tag that you may read is collected from a device.').waitFor();
   await other.goto(`${server.base}/collectors/gateway`);
-  await other.getByText('You have neither.').waitFor();
+  await other.getByText('To see a device takes the right to read one of its tags, which you do not have.').waitFor();
   assert.equal(await other.getByRole('alert').count(), 0);
 });
 

@@ -66,7 +66,14 @@ const METHODS: [(&str, &[(&str, MethodNeed)]); 12] = [
         ],
     ),
     ("historian.v1.ViewService", &[("SaveView", Has(Read)), ("DeleteView", Has(Read)), ("ListViews", Has(Read))]),
-    ("historian.v1.CollectorService", &[("GetStatus", Has(Administer)), ("ListTagStatus", Has(Read))]),
+    (
+        "historian.v1.CollectorService",
+        &[
+            // Whoever administers is told all of the devices, and who may read what is of their tags.
+            ("GetStatus", Known),
+            ("ListTagStatus", Has(Read)),
+        ],
+    ),
     (
         "historian.v1.AdminService",
         &[

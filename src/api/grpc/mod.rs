@@ -6,6 +6,7 @@ pub mod annotation;
 mod audit;
 mod backup;
 pub mod collector;
+mod device_status;
 mod gap;
 pub mod inspect;
 pub mod query;

@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
 use super::{
     client::ModbusConnection,
-    endpoint::Endpoint,
+    endpoint::{Endpoint, LineCarrier},
     lateness::Lateness,
     outcome::Failure,
     transport::{ModbusReply, ReadRequest, TransportError},
@@ -255,7 +255,11 @@ impl Link {
     }
 
     async fn connect(&mut self) -> Result<OpenLink, Failure> {
-        let refused = |reason| Failure::Connect { endpoint: self.endpoint.address.clone(), reason };
+        let refused = |reason| Failure::Connect {
+            endpoint: self.endpoint.address.clone(),
+            reason,
+            reason_names_endpoints: !matches!(self.endpoint.carrier, LineCarrier::Tcp),
+        };
         match timeout(self.pace.timeout, self.endpoint.connect()).await {
             Ok(Ok(connection)) => {
                 DeviceStatus::count(&self.status.connects, 1);

@@ -76,7 +76,12 @@ pub fn exception_text(code: u8) -> String {
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum Failure {
     #[error("no connection to {endpoint}: {reason}")]
-    Connect { endpoint: String, reason: String },
+    Connect {
+        endpoint: String,
+        reason: String,
+        /// The reason may name the endpoint as well, or others: serial ports, the host of a certificate.
+        reason_names_endpoints: bool,
+    },
     #[error("no answer within {timeout:?}{}", late(*seen))]
     Timeout {
         timeout: Duration,
@@ -106,6 +111,16 @@ impl Failure {
             Failure::Connect { .. } | Failure::Closed(_) => Quality::BAD_NO_COMMUNICATION,
             Failure::Timeout { .. } => Quality::BAD_TIMEOUT,
             Failure::Protocol(_) | Failure::Garbled(_) | Failure::Unusable(_) => Quality::BAD_COMMUNICATION_ERROR,
+        }
+    }
+
+    /// As it is told of a tag, in its state and in the ledger of gaps: whoever may read the tag reads it, and is not to learn where in the plant's
+    /// network its device is.
+    pub fn without_endpoint(&self) -> String {
+        match self {
+            Failure::Connect { reason_names_endpoints: true, .. } => "no connection to the device".to_owned(),
+            Failure::Connect { reason, .. } => format!("no connection to the device: {reason}"),
+            other => other.to_string(),
         }
     }
 }
@@ -141,5 +156,27 @@ impl fmt::Display for RequestTrouble {
             RequestTrouble::Exception(code) => f.write_str(&exception_text(*code)),
             RequestTrouble::Failure(failure) => failure.fmt(f),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_told_of_tags_does_not_say_where_the_device_is() {
+        let refused = |reason: &str, reason_names_endpoints| Failure::Connect {
+            endpoint: "10.0.0.7:502".into(),
+            reason: reason.into(),
+            reason_names_endpoints,
+        };
+        for (failure, told) in [
+            (refused("refused", false), "no connection to the device: refused"),
+            (refused("the certificate is not of 10.0.0.7", true), "no connection to the device"),
+            (Failure::Closed("reset".into()), "connection lost: reset"),
+        ] {
+            assert_eq!(failure.without_endpoint(), told);
+        }
+        assert_eq!(refused("refused", false).to_string(), "no connection to 10.0.0.7:502: refused");
     }
 }

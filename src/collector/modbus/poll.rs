@@ -256,11 +256,12 @@ impl<'a> Poller<'a> {
     fn fail_all(&mut self, failure: &Failure) {
         let now = Instant::now();
         let retry_at = now + self.connect_backoff.next_delay();
+        let told = failure.without_endpoint();
         for unit in &mut self.units {
             unit.retry_at = Some(retry_at);
             unit.failed = true;
             unit.failed_alone = false;
-            self.sink.fail(&mut unit.groups, failure.quality(), now, failure);
+            self.sink.fail(&mut unit.groups, failure.quality(), now, &told);
         }
         tracing::warn!(device = self.collector.name, "{failure}");
         self.sink.trouble = Some(failure.to_string());

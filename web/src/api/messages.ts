@@ -74,6 +74,8 @@ export interface DeviceStatus {
 
 export interface CollectorStatus {
   readonly devices?: readonly DeviceStatus[];
+  /** The caller does not administer: devices are told as far as it is of tags that it may read, without counters, endpoints and error texts. */
+  readonly limited?: boolean;
 }
 
 /** Columns of one tag, of which the one that is there has its value type as its name. */

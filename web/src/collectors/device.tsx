@@ -7,24 +7,30 @@ import { useNarrow } from '../ui/narrow';
 import { agoText, Facts, Moment } from '../ui/parts';
 import { levelOf } from './level';
 
+/** What others are not told. */
+export const WHOLE_DEVICE = 'Where a device is, its last error and its counters take the right to administer.';
+
 interface Props {
   readonly device: DeviceStatus;
   readonly now: number;
+  /** It is told as far as it is of tags that one may read. */
+  readonly limited?: boolean | undefined;
   /** Its name, where that is not said above. */
   readonly title?: ComponentChildren;
   readonly children?: ComponentChildren;
 }
 
-export function DeviceCard({ device, now, title = null, children }: Props) {
+export function DeviceCard({ device, now, limited = false, title = null, children }: Props) {
   const level = levelOf(device);
   const narrow = useNarrow();
   const count = (value: string | undefined) => countText(Number(value ?? 0));
   const holes = device.holes ?? [];
   const pace = [['Last good answer', agoText(device.last_good_time, now)], ['Latency', latencyText(device)], ['Its clock', clockText(device)]] as const;
-  const counters = [
+  const connections = ['Connections', count(device.connects)] as const;
+  const counters = limited ? [connections] : [
     ['Samples', count(device.samples)],
     ['Requests', count(device.requests)],
-    ['Connections', count(device.connects)],
+    connections,
     ['Timeouts', count(device.timeouts)],
     ['Exceptions', count(device.exceptions)],
     ['Polls missed', count(device.polls_missed)],
@@ -34,7 +40,7 @@ export function DeviceCard({ device, now, title = null, children }: Props) {
     <section class={`card device ${level}`} aria-label={device.device}>
       <h2>
         <span class={`status ${level}`}>{device.state}</span> {title}
-        <span class="card-note">{device.protocol} · <code>{device.endpoint}</code></span>
+        <span class="card-note">{device.protocol}{device.endpoint && <> · <code>{device.endpoint}</code></>}</span>
       </h2>
       <div class="device-body">
         <Delivery device={device} />

@@ -13,7 +13,7 @@ import { usePolled } from '../ui/polled';
 import { useNow } from '../ui/ticking';
 import { parseDeviceView, showView, type DeviceView } from './address';
 import { useCollected } from './collected';
-import { DeviceCard } from './device';
+import { DeviceCard, WHOLE_DEVICE } from './device';
 import { GapTable } from './gap_table';
 import { problemsFirst, tagLevel } from './level';
 import { TagDetail } from './tag_detail';
@@ -63,12 +63,13 @@ export function DevicePage({ name }: { readonly name: string }) {
       <div class="page-head">
         <h1 class="tag-title"><a href="/collectors">Collectors</a> <span class="soft" aria-hidden="true">›</span> {name}</h1>
       </div>
-      {devices.forbidden && <p class="soft">{collected.forbidden
-        ? 'To see a device takes the right to administer, and to see its tags the right to read them. You have neither.'
-        : 'To see the device as a whole takes the right to administer, which you do not have. Below are those of its tags that you may read.'}</p>}
+      {devices.forbidden && <p class="soft">To see a device takes the right to read one of its tags, which you do not have.</p>}
       {!devices.forbidden && devices.error !== collected.error && <Problem text={devices.error} />}
-      {devices.value && !device && <p class="problem" role="alert">There is no device of this name now.</p>}
-      {device && <DeviceCard device={device} now={now} />}
+      {devices.value && !device && (
+        <p class="problem" role="alert">There is no device of this name now{devices.value.limited ? ', or none with a tag that you may read' : ''}.</p>
+      )}
+      {device && <DeviceCard device={device} now={now} limited={devices.value?.limited} />}
+      {device && devices.value?.limited && <p class="soft">Counts are of the tags that you may read. {WHOLE_DEVICE}</p>}
       <div class="bar device-bar">
         <div class="segments" role="group" aria-label="What to show">
           <button type="button" aria-pressed={view.shows === 'tags'} onClick={() => show({ shows: 'tags' })}>Tags</button>

@@ -1,6 +1,5 @@
 // What the collectors deliver and what not: the device with the most trouble stands first. Its name leads to the list of its tags.
 import { useEffect } from 'preact/hooks';
-import { collectedTags, type CollectedTag } from '../api/collectors';
 import type { CollectorStatus, DeviceStatus } from '../api/messages';
 import { requestJson } from '../api/request';
 import { expose } from '../app/probe';
@@ -9,17 +8,18 @@ import { Moment, Problem } from '../ui/parts';
 import { usePolled } from '../ui/polled';
 import { useNow } from '../ui/ticking';
 import { deviceAddress } from './address';
-import { DeviceCard } from './device';
-import { levelOf, RANK, tagLevel } from './level';
+import { DeviceCard, WHOLE_DEVICE } from './device';
+import { levelOf, RANK } from './level';
 
 const REFRESH_MS = 2_000;
 const TICK_MS = 1_000;
-const TAGS_MS = 10_000;
 const UNDELIVERED_SHOWN = 20;
+const NOTHING_SEEN = 'No tag that you may read is collected from a device.';
 
 export function CollectorsScreen() {
   const polled = usePolled((signal) => requestJson<CollectorStatus>('collectors', { signal }), REFRESH_MS, []);
   const now = useNow(TICK_MS);
+  const limited = polled.value?.limited;
   const devices = [...(polled.value?.devices ?? [])].sort(
     (left, right) => RANK[levelOf(left)] - RANK[levelOf(right)] || (left.device ?? '').localeCompare(right.device ?? ''),
   );
@@ -38,11 +38,14 @@ export function CollectorsScreen() {
           </span>
         )}
       </div>
-      {polled.forbidden ? <DevicesByTags /> : <Problem text={polled.error} />}
+      {polled.forbidden ? <p class="empty">{NOTHING_SEEN}</p> : <Problem text={polled.error} />}
+      {limited && devices.length > 0 && <p class="soft">These are the devices of the tags that you may read. {WHOLE_DEVICE}</p>}
       {!polled.value && !polled.error && <p class="soft">loading…</p>}
-      {polled.value && devices.length === 0 && <p class="empty">No device is configured. Samples may be written by clients all the same.</p>}
+      {polled.value && devices.length === 0 && (
+        <p class="empty">{limited ? NOTHING_SEEN : 'No device is configured. Samples may be written by clients all the same.'}</p>
+      )}
       {devices.map((device) => (
-        <DeviceCard key={device.device} device={device} now={now} title={<a href={deviceAddress(device.device ?? '')}>{device.device}</a>}>
+        <DeviceCard key={device.device} device={device} now={now} limited={limited} title={<a href={deviceAddress(device.device ?? '')}>{device.device}</a>}>
           <Undelivered device={device} />
         </DeviceCard>
       ))}
@@ -74,40 +77,5 @@ function Undelivered({ device }: { readonly device: DeviceStatus }) {
       </div>
       {total > UNDELIVERED_SHOWN && <p class="more"><a href={deviceAddress(name, { problemsOnly: true })}>All {total} that do not deliver</a></p>}
     </details>
-  );
-}
-
-/** For whoever may not see devices as a whole: those of the tags that they may read. */
-function DevicesByTags() {
-  const polled = usePolled((signal) => collectedTags({}, signal), TAGS_MS, []);
-  const devices = new Map<string, CollectedTag[]>();
-  for (const tag of polled.value ?? []) {
-    const own = devices.get(tag.device);
-    if (own) own.push(tag);
-    else devices.set(tag.device, [tag]);
-  }
-  return (
-    <>
-      <p class="soft">To see devices as a whole takes the right to administer, which you do not have. These are the devices of the tags that you may read.</p>
-      {!polled.forbidden && <Problem text={polled.error} />}
-      {(polled.forbidden || (polled.value && devices.size === 0)) && <p class="empty">No tag that you may read is collected from a device.</p>}
-      {devices.size > 0 && (
-        <div class="table-scroll">
-          <table>
-            <thead><tr><th scope="col">Device</th><th scope="col" class="number">Tags</th><th scope="col" class="number">With a problem</th></tr></thead>
-            <tbody>{[...devices].map(([device, tags]) => {
-              const problems = tags.filter((tag) => tagLevel(tag) !== 'good').length;
-              return (
-                <tr key={device}>
-                  <th scope="row"><a href={deviceAddress(device)}>{device}</a></th>
-                  <td class="number">{tags.length}</td>
-                  <td class={`number${problems > 0 ? ' bad' : ''}`}>{problems}</td>
-                </tr>
-              );
-            })}</tbody>
-          </table>
-        </div>
-      )}
-    </>
   );
 }

@@ -11,6 +11,8 @@ from .connection import Connection
 _MOMENT = pa.timestamp("us", "UTC")
 _COUNTS = ("connects", "requests", "timeouts", "exceptions", "polls_missed", "samples", "samples_dropped", "samples_rejected")
 _ITEMS = ("items_wanted", "items_created", "items_delivering", "undelivered_tags")
+# What only whoever administers the historian is told.
+_OF_ALL_TAGS = ("endpoint", *_COUNTS[1:], "last_error", "last_error_time", "holes")
 _DEVICES = pa.schema(
     [
         *((name, pa.utf8()) for name in ("device", "protocol", "endpoint", "state")),
@@ -34,8 +36,12 @@ class Server(Connection):
 
     def collectors(self) -> pa.Table:
         """A row per device: its state, how many tags are wanted, created and delivering, what it delivered, its last error, and `undelivered`, the tags
-        that do not deliver, with reason and since when. Needs the right to administer."""
-        devices = self._rpc.call("CollectorService/GetStatus")["devices"]
+        that do not deliver, with reason and since when. Without the right to administer: the devices of the tags that one may read, as far as it is of
+        these; what is not told is null."""
+        answer = self._rpc.call("CollectorService/GetStatus")
+        devices = answer["devices"]
+        if answer["limited"]:
+            devices = [device | dict.fromkeys(_OF_ALL_TAGS) for device in devices]
         return pa.Table.from_pylist(devices, schema=_DEVICES)
 
     def whoami(self) -> dict[str, Any]:

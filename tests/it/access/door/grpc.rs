@@ -229,7 +229,7 @@ fn operation() -> Vec<Door> {
         Door::method("historian.v1.ViewService/ListViews", Need::Read, About::Nothing, |_| v1::ListViewsRequest::default())
             .same(Same::Lengths),
         Door::method("historian.v1.AccessService/WhoAmI", Need::Known, About::Nothing, |_| v1::WhoAmIRequest {}),
-        administer(Door::method("historian.v1.CollectorService/GetStatus", Need::Administer, About::Nothing, |_| v1::GetStatusRequest {})),
+        Door::method("historian.v1.CollectorService/GetStatus", Need::Read, About::Nothing, |_| v1::GetStatusRequest {}),
         Door::method("historian.v1.CollectorService/ListTagStatus", Need::Read, About::Nothing, |_| v1::ListTagStatusRequest::default())
             .same(Same::Lengths),
         administer(Door::method("historian.v1.AdminService/GetServerStatus", Need::Administer, About::Nothing, |_| {

@@ -164,14 +164,13 @@ fn tags() -> Vec<Door> {
 fn messages() -> Vec<Door> {
     let nothing = |_: &str| json!({});
     let mut doors = Vec::new();
-    for (name, need) in
-        [("collectors", Need::Administer), ("status", Need::Administer), ("backups", Need::Administer), ("audit", Need::Audit)]
-    {
+    for (name, need) in [("status", Need::Administer), ("backups", Need::Administer), ("audit", Need::Audit)] {
         doors.extend(both(name, (need, About::Nothing), nothing).map(|door| door.same(Same::Code)));
     }
     for name in ["detectors", "whoami"] {
         doors.extend(both(name, (Need::Known, About::Nothing), nothing));
     }
+    doors.extend(both("collectors", (Need::Read, About::Nothing), nothing));
     doors.extend(both("collectors/tags", (Need::Read, About::Nothing), nothing).map(|door| door.same(Same::Lengths)));
     doors.extend(both("gaps", (Need::Read, About::Nothing), nothing).map(|door| door.globs().same(Same::Lengths)));
     let annotated = |tag: &str| json!({"tags": [tag], "start": "2026-01-01T00:00:00Z", "text": "a test"});
