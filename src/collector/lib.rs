@@ -91,6 +91,12 @@ pub trait Collector: Send + Sync + 'static {
         None
     }
 
+    /// As whom it logs on at the device, by the configuration and its files as they are now; `None` where there is nothing to log on with.
+    /// Blocks for a moment.
+    fn logon(&self) -> Option<LogonReport> {
+        None
+    }
+
     /// What people decided about certificates of this device, as it stands now. Blocks for a moment.
     fn certificate_decisions(&self) -> Vec<CertificateDecision> {
         Vec::new()
@@ -137,6 +143,22 @@ pub trait Collector: Send + Sync + 'static {
     /// There is no such certificate, or the file cannot be moved.
     fn decide_certificate(&self, _certificate: &str, _trusted: bool) -> Result<(), String> {
         Err(format!("{} devices have no certificates to decide about", self.protocol()))
+    }
+}
+
+/// As whom a collector logs on at its device. Never with what is secret of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LogonReport {
+    /// A sentence without its subject: "logs on as …".
+    pub told: String,
+    /// What is wrong with the files that it takes, a sentence each.
+    pub wrong: Vec<String>,
+}
+
+impl LogonReport {
+    /// All that there is to say.
+    pub fn lines(self) -> impl Iterator<Item = String> {
+        Some(self.told).filter(|told| !told.is_empty()).into_iter().chain(self.wrong)
     }
 }
 

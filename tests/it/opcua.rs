@@ -37,7 +37,7 @@ pub const GONE: u32 = Quality::BAD_NO_COMMUNICATION.0;
 pub type Sample = (i64, Option<Value>, u32);
 
 /// Builds the collector of the one device of a configuration, as the server does.
-fn try_build(text: &str) -> Result<Arc<dyn Collector>, Vec<ConfigProblem>> {
+pub fn try_build(text: &str) -> Result<Arc<dyn Collector>, Vec<ConfigProblem>> {
     let read = config::parse("historian.toml", text, Path::new("."), &Overrides::default())?;
     let [collector] = &read.collectors[..] else { panic!("one device: {text}") };
     Ok(collector.clone())

@@ -12,6 +12,7 @@ use serde_json::json;
 
 use super::{
     opcua::{FIRST, GONE, PATIENCE, Running, build, command, device, open_device, password_file, plain_tags, server, tag, text_of, write},
+    opcua_users::{certificate_keys, issue, make_user, secured, shown, token_keys, write_secret},
     support::{
         peer::Peer,
         proxy::{Link, Proxy},
@@ -92,6 +93,27 @@ async fn a_cut_encrypted_link_loses_nothing_either() {
     );
     let text = device(&format!("opc.tcp://127.0.0.1:{}", proxy.port), &keys) + &plain_tags(2);
     loses_nothing(&mut peer, &proxy, &text, Link::Cut, "1 1 2").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_of_a_certificate_or_a_token_is_taken_up_with_a_new_proof() {
+    for (with_token, security) in [(false, "security_mode = \"Sign\""), (false, "security_policy = \"None\""), (true, "")] {
+        let folder = tempfile::tempdir().unwrap();
+        let user = make_user(folder.path(), "user", 365);
+        let who = if with_token { ["--token-key", "of the issuer"] } else { ["--user-certificate", user.0.as_str()] };
+        let secure = ["--nodes", "2", "--secure", text_of(folder.path()), "--open", who[0], who[1]];
+        let (mut peer, port) = server(&secure);
+        let proxy = Proxy::start(&port).await;
+        let keys = if with_token {
+            let file = folder.path().join("token");
+            write_secret(&file, issue(&mut peer, 600, 1_000).as_bytes(), 0o600);
+            token_keys(&file)
+        } else {
+            certificate_keys(&user)
+        };
+        loses_nothing(&mut peer, &proxy, &secured(&proxy.port, folder.path(), security, &keys), Link::Cut, "1 1 2").await;
+        assert!(!with_token || shown(&mut peer).len() >= 2, "shown again on the new channel");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

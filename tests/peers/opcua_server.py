@@ -12,6 +12,8 @@ Prints `ready <port>` when it listens. Each input line is a JSON object, answere
   {"halt": true}                            -> `done <steps>`; they do not any more
   {"history": node}                         -> `done [[source_ns, value], ...]`
   {"reads": true}                           -> `done [[node, start_ns, end_ns], ...]`; what was asked of histories so far
+  {"issue": [lives_s, padding_bytes]}       -> `done <token>`; with --token-key
+  {"shown": true}                           -> `done [algorithm, ...]`; how tokens that were shown were encrypted, or `clear`
 Ends when standard input closes.
 """
 
@@ -27,13 +29,13 @@ from pathlib import Path
 from asyncua import Server, ua
 from asyncua.common.utils import ServiceError
 from asyncua.crypto.cert_gen import setup_self_signed_certificate
-from asyncua.crypto.permission_rules import User, UserRole
 from asyncua.server.monitored_item_service import MonitoredItemService
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 import opcua_history as histories
 import opcua_oddities as oddities
 import opcua_plant as plant
+import opcua_users
 
 PLANT = "urn:plant"
 APPLICATION = "urn:peer:server"
@@ -114,16 +116,6 @@ class Limits:
         return len(dropped)
 
 
-class Users:
-    def __init__(self, user, password):
-        self.user, self.password = user, password
-
-    def get_user(self, iserver, username=None, password=None, certificate=None):
-        if self.user is None or (username == self.user and password == self.password):
-            return User(role=UserRole.User)
-        return None
-
-
 def time_of(ns):
     """Whole microseconds, the precision of asyncua's times."""
     if ns is None:
@@ -194,6 +186,9 @@ async def main():
     parser.add_argument("--certificate-host", default="localhost")
     parser.add_argument("--user")
     parser.add_argument("--password")
+    parser.add_argument("--user-certificate", action="append", default=[], help="file in DER; who has its key is let in, and nobody else")
+    parser.add_argument("--token-key", default="", help="of the issuer whose tokens are taken, and nothing else")
+    parser.add_argument("--token-policy", default="own", help="own: encrypted as the channel, or by Basic256Sha256; none: not encrypted")
     parser.add_argument("--items-per-call", type=int, default=0)
     parser.add_argument("--source-ns", type=int, default=1_767_225_600_000_000_000)
     parser.add_argument("--session-timeout-ms", type=float, default=600_000)
@@ -223,7 +218,8 @@ async def main():
     channels = oddities.Channels(arguments.clock_shift_s, arguments.channel_lifetime_ms)
     wanted = set(filter(None, arguments.certificate.split(",")))
 
-    server = Server(user_manager=Users(arguments.user, arguments.password))
+    users = opcua_users.Users(arguments.user, arguments.password, arguments.user_certificate)
+    server = Server(user_manager=users)
     await server.init()
     limits = Limits(server, arguments)
     await server.set_application_uri(APPLICATION)
@@ -257,8 +253,9 @@ async def main():
         if arguments.open:
             policies.append(ua.SecurityPolicyType.NoSecurity)
     server.set_security_policy(policies)
-    if arguments.user is not None:
-        server.set_identity_tokens([ua.UserNameIdentityToken])
+    if (tokens := users.identity_tokens()) is not None:
+        server.set_identity_tokens(tokens)
+    issuer_of_tokens = opcua_users.Issuer(server, arguments.token_key, arguments.token_policy) if arguments.token_key else None
     index = None
     for uri in arguments.namespaces.split(","):
         number = await server.register_namespace(uri)
@@ -289,6 +286,8 @@ async def main():
             endpoint.ServerCertificate += issuer
         if arguments.hide_certificate:
             endpoint.ServerCertificate = None
+    if issuer_of_tokens is not None:
+        issuer_of_tokens.announce()
     port = server.bserver._server.sockets[0].getsockname()[1]
     print("ready", port, flush=True)
 
@@ -302,6 +301,10 @@ async def main():
             for name, kind, value, status, at_source, at_server in command["write"]:
                 await put(server, ua.NodeId(name, index), data_value(kind, value, status, at_source, at_server))
             print("done", len(command["write"]), flush=True)
+        elif "issue" in command:
+            print("done", issuer_of_tokens.issue(*command["issue"]), flush=True)
+        elif "shown" in command:
+            print("done", json.dumps(issuer_of_tokens.shown), flush=True)
         elif "opened" in command:
             print("done", channels.opened, flush=True)
         elif "add" in command:

@@ -83,15 +83,24 @@ pub async fn run(args: CheckArgs) -> anyhow::Result<ExitCode> {
         }
     }
     if args.offline {
+        let mut sound = contradictions.is_empty();
         for collector in &collectors {
             let plan = DevicePlan::of(collector.as_ref());
+            let logon = collector.logon().unwrap_or_default();
+            sound &= logon.wrong.is_empty();
+            let logon: Vec<String> = logon.lines().collect();
             match args.format {
-                TextFormat::Json => writeln!(output, "{}", plan.as_json(&[]))?,
-                TextFormat::Table => plan.told().map_or(Ok(()), |line| writeln!(output, "{line}"))?,
+                TextFormat::Json => writeln!(output, "{}", plan.as_json(&logon))?,
+                TextFormat::Table => {
+                    let of_device = |line: &String| output::printable(&format!("{} {} {line}", collector.protocol(), collector.device()));
+                    for line in plan.told().into_iter().chain(logon.iter().map(of_device)) {
+                        writeln!(output, "{line}")?;
+                    }
+                }
             }
         }
         output.finish()?;
-        return Ok(if contradictions.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+        return Ok(if sound { ExitCode::SUCCESS } else { ExitCode::FAILURE });
     }
     output.flush()?;
     let timeout = Duration::from_secs(args.timeout);

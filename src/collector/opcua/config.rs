@@ -28,7 +28,7 @@ use serde::Deserialize;
 
 use super::{
     OpcUaCollector,
-    device::{HostCheck, IdentityGuard, OpcUaSettings},
+    device::{HostCheck, IdentityGuard, OpcUaSettings, UserIdentity},
     found_address::ValueKey,
     glob::GlobRule,
     glob_section::GlobSection,
@@ -36,6 +36,7 @@ use super::{
     item::OpcUaTag,
     tag::{OpcUaDefaults, refused_queue},
     times::TimeFrom,
+    user::JWT,
 };
 use historian_collector::{
     Collector, ConfigProblem, DeviceConfig, SettingPosition, TagConfig, TagKey, not_available::NotAvailable, tag_key::NOT_AVAILABLE,
@@ -87,6 +88,18 @@ pub struct OpcUaConfig {
     /// File with the user's password, readable by its owner alone. Read at each connect, so that a new password needs no restart.
     #[serde(default)]
     pub password_file: Option<PathBuf>,
+    /// Certificate that the historian logs on with instead of a user name, in PEM or DER. Read at each connect.
+    #[serde(default)]
+    pub user_certificate_file: Option<PathBuf>,
+    /// The RSA key of that certificate, in PEM or DER without a passphrase, readable by its owner alone.
+    #[serde(default)]
+    pub user_key_file: Option<PathBuf>,
+    /// File with the token that the historian logs on with, one line; others than its owner and group may not read it. Read at each logon.
+    #[serde(default)]
+    pub token_file: Option<PathBuf>,
+    /// URI of the token's type, which the server must announce; by default that of a JWT.
+    #[serde(default)]
+    pub issued_type: Option<String>,
     /// Directory with `own/cert.der` and `private/private.pem` (made when missing) and the folders `trusted` and `rejected`.
     #[serde(default)]
     pub pki_dir: Option<PathBuf>,
@@ -189,11 +202,20 @@ impl DeviceConfig for OpcUaConfig {
         if let Some(pki_dir) = &mut self.pki_dir {
             *pki_dir = directory.join(&*pki_dir);
         }
-        if let Some(file) = &mut self.password_file {
+        for (key, file) in [
+            ("password_file", &mut self.password_file),
+            ("user_certificate_file", &mut self.user_certificate_file),
+            ("user_key_file", &mut self.user_key_file),
+        ] {
+            let Some(file) = file else { continue };
             *file = directory.join(&*file);
             if !file.is_file() {
-                missing.push(("password_file", format!("there is no file {}", file.display())));
+                missing.push((key, format!("there is no file {}", file.display())));
             }
+        }
+        // It may come later, from the program that writes it, and is missed at each logon until then.
+        if let Some(file) = &mut self.token_file {
+            *file = directory.join(&*file);
         }
         missing
     }
@@ -212,6 +234,7 @@ impl OpcUaConfig {
         }
         checks.endpoint(&self.endpoint);
         let (policy, mode) = checks.security(&self);
+        let user = checks.user(&self);
         let publishing = checks.milliseconds("publishing_ms", self.publishing_ms, 500, 10, 3_600_000);
         let sampling = checks.milliseconds("sampling_ms", self.sampling_ms, publishing.as_millis() as u64, 0, 3_600_000);
         let timeout = checks.milliseconds("timeout_ms", self.timeout_ms, 5_000, 100, 600_000);
@@ -252,8 +275,7 @@ impl OpcUaConfig {
             endpoint: self.endpoint,
             policy,
             mode,
-            user: self.user,
-            password_file: self.password_file,
+            user,
             pki_dir: self.pki_dir,
             application_uri: self.application_uri.unwrap_or_else(|| "urn:historian".into()),
             trust_server_certificate: self.trust_server_certificate,
@@ -363,12 +385,6 @@ impl Checks {
         if !open && config.pki_dir.is_none() && self.problems.len() == before {
             self.problem("pki_dir", "is needed for the certificates; only security_policy = \"None\" does without");
         }
-        match (&config.user, &config.password_file) {
-            (Some(user), None) => self.problem("password_file", format!("is missing for user {user:?}")),
-            (None, Some(_)) => self.problem("user", "is missing for the password_file"),
-            (Some(user), _) if user.is_empty() => self.problem("user", "is empty"),
-            _ => {}
-        }
         if config.application_uri.as_deref().is_some_and(|uri| uri.is_empty() || !uri.is_ascii()) {
             self.problem("application_uri", "is empty or not ASCII");
         }
@@ -376,6 +392,41 @@ impl Checks {
             self.problem("certificate_hostname", "has no effect with verify_hostname = false; keep one of them");
         }
         (policy, mode)
+    }
+
+    fn user(&mut self, config: &OpcUaConfig) -> UserIdentity {
+        let kinds = [
+            ("user", config.user.is_some() || config.password_file.is_some()),
+            ("user_certificate_file", config.user_certificate_file.is_some() || config.user_key_file.is_some()),
+            ("token_file", config.token_file.is_some() || config.issued_type.is_some()),
+        ];
+        let given: Vec<&str> = kinds.into_iter().filter(|(_, given)| *given).map(|(key, _)| key).collect();
+        if let [first, others @ ..] = &given[..]
+            && !others.is_empty()
+        {
+            for other in others {
+                self.problem(other, format!("is another identity beside {first}; a session has one, so keep one of them"));
+            }
+            return UserIdentity::Anonymous;
+        }
+        match (&config.user, &config.password_file, &config.user_certificate_file, &config.user_key_file, &config.token_file) {
+            (Some(user), Some(file), ..) if !user.is_empty() => {
+                return UserIdentity::Password { user: user.clone(), file: file.clone() };
+            }
+            (Some(user), Some(_), ..) if user.is_empty() => self.problem("user", "is empty"),
+            (Some(user), None, ..) => self.problem("password_file", format!("is missing for user {user:?}")),
+            (None, Some(_), ..) => self.problem("user", "is missing for the password_file"),
+            (_, _, Some(file), Some(key), _) => return UserIdentity::Certificate { file: file.clone(), key: key.clone() },
+            (_, _, Some(_), None, _) => self.problem("user_key_file", "is missing for the user_certificate_file"),
+            (_, _, None, Some(_), _) => self.problem("user_certificate_file", "is missing for the user_key_file"),
+            (.., Some(file)) => match config.issued_type.as_deref() {
+                Some("") => self.problem("issued_type", format!("is empty; leave it out for a JWT, which is {JWT}")),
+                kind => return UserIdentity::Token { file: file.clone(), kind: kind.unwrap_or(JWT).to_owned() },
+            },
+            _ if config.issued_type.is_some() => self.problem("issued_type", "has no effect without a token_file"),
+            _ => {}
+        }
+        UserIdentity::Anonymous
     }
 
     fn whole(&mut self, key: &str, value: Option<u64>, default: usize, least: usize, most: usize) -> usize {

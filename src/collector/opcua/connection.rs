@@ -10,7 +10,7 @@
 use std::{future::Future, pin::pin, sync::Arc, time::Duration};
 
 use opcua::{
-    client::{ClientBuilder, ClientConfig, IdentityToken, Session, SessionBuilder, transport::TransportPollResult},
+    client::{ClientBuilder, ClientConfig, Session, SessionBuilder, transport::TransportPollResult},
     core::ResponseMessage,
     crypto::{CertificateStore, SecurityPolicy},
     types::{EndpointDescription, GetEndpointsRequest, NodeId, RequestHeader, StatusCode},
@@ -24,6 +24,7 @@ use super::{
     pki,
     publish::Publisher,
     session::{self, Logon, Transport},
+    user,
     wire::{CHANNEL_LIFETIME_MS, ReplacedValues, SieveLimits, WireConnector},
 };
 use historian_collector::guard;
@@ -47,12 +48,7 @@ impl OpcUaConnection {
     }
 
     async fn open_unguarded(device: &OpcUaSettings, clock: &Arc<dyn Clock>) -> Result<OpcUaConnection, ConnectionFault> {
-        let identity = match (&device.user, &device.password_file) {
-            (Some(user), Some(file)) => {
-                IdentityToken::new_user_name(user.as_str(), pki::read_password(file).map_err(ConnectionFault::new)?)
-            }
-            _ => IdentityToken::new_anonymous(),
-        };
+        let identity = user::read_identity(&device.user).map_err(ConnectionFault::new)?;
         let store = pki::open(device).await.map_err(ConnectionFault::new)?;
         let config = client_config(device);
         let limits = SieveLimits { text_bytes_max: device.text_bytes_max, handle_max: device.handles_max(), certificate: None };
@@ -68,7 +64,8 @@ impl OpcUaConnection {
             wire.limits.certificate = Some(endpoint.server_certificate.as_ref().to_vec());
         }
         let name = format!("historian {}", device.name);
-        let (logon, transport) = Logon::open(&config, &name, wire, endpoint, identity, store, device.timeout).await?;
+        let opened = Logon::open(&config, &name, wire, endpoint, identity, store, device.timeout).await;
+        let (logon, transport) = opened.map_err(|fault| user::explain(device, fault, clock.now()))?;
         Ok(OpcUaConnection { logon, transport })
     }
 

@@ -19,8 +19,7 @@ pub(super) struct OpcUaSettings {
     pub(super) endpoint: String,
     pub(super) policy: SecurityPolicy,
     pub(super) mode: MessageSecurityMode,
-    pub(super) user: Option<String>,
-    pub(super) password_file: Option<PathBuf>,
+    pub(super) user: UserIdentity,
     pub(super) pki_dir: Option<PathBuf>,
     pub(super) application_uri: String,
     pub(super) trust_server_certificate: bool,
@@ -45,6 +44,28 @@ pub(super) struct OpcUaSettings {
     /// How often the server is browsed for them within a connection; `None` for at each connection only.
     pub(super) rescan: Option<Duration>,
     pub(super) identity: IdentityGuard,
+}
+
+/// As whom the historian logs on. What proves it is in files, which are read at each logon.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) enum UserIdentity {
+    #[default]
+    Anonymous,
+    Password {
+        user: String,
+        file: PathBuf,
+    },
+    /// A certificate, and the key that signs what the server asks to be signed.
+    Certificate {
+        file: PathBuf,
+        key: PathBuf,
+    },
+    /// A token that somebody else issued.
+    Token {
+        file: PathBuf,
+        /// URI of its type, as servers announce it.
+        kind: String,
+    },
 }
 
 /// What becomes of the samples of a node that is another one than before.

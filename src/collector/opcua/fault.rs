@@ -13,6 +13,8 @@ pub struct ConnectionFault {
     pub message: String,
     /// The server did not answer in time.
     pub timeout: bool,
+    /// That of a service or of the channel; Good where there is none.
+    pub status: StatusCode,
     pub end: End,
 }
 
@@ -34,22 +36,46 @@ pub enum End {
 
 impl ConnectionFault {
     pub fn new(message: impl Into<String>) -> ConnectionFault {
-        ConnectionFault { message: message.into(), timeout: false, end: End::Unknown }
+        ConnectionFault { message: message.into(), timeout: false, status: StatusCode::Good, end: End::Unknown }
     }
 
     pub fn timeout(what: &str, after: Duration) -> ConnectionFault {
-        ConnectionFault { message: format!("{what}: no answer within {} ms", after.as_millis()), timeout: true, end: End::Unknown }
+        ConnectionFault { timeout: true, ..ConnectionFault::new(format!("{what}: no answer within {} ms", after.as_millis())) }
     }
 
     /// A status that a service or the channel ended with.
     pub fn status(what: &str, status: StatusCode, detail: &str) -> ConnectionFault {
-        let hint = hint(status);
         let detail = if detail.is_empty() { String::new() } else { format!(" ({detail})") };
-        ConnectionFault { message: format!("{what}: {status}{detail}{hint}"), timeout: status == StatusCode::BadTimeout, end: End::Unknown }
+        let timeout = status == StatusCode::BadTimeout;
+        let mut fault = ConnectionFault { timeout, status, ..ConnectionFault::new(format!("{what}: {status}{detail}")) };
+        fault.message.push_str(hint(&fault));
+        fault
     }
 
     pub fn library(what: &str, error: &opcua::types::Error) -> ConnectionFault {
         ConnectionFault::status(what, error.status(), &error.to_string())
+    }
+
+    /// The server does not let this user in.
+    pub fn refuses_user(&self) -> bool {
+        matches!(
+            self.status,
+            StatusCode::BadUserAccessDenied
+                | StatusCode::BadIdentityTokenRejected
+                | StatusCode::BadIdentityTokenInvalid
+                | StatusCode::BadUserSignatureInvalid
+        )
+    }
+
+    /// The server does not trust a certificate that it was shown.
+    pub fn distrusts(&self) -> bool {
+        matches!(
+            self.status,
+            StatusCode::BadCertificateUntrusted
+                | StatusCode::BadSecurityChecksFailed
+                | StatusCode::BadCertificateInvalid
+                | StatusCode::BadCertificateUriInvalid
+        )
     }
 }
 
@@ -60,15 +86,11 @@ impl From<Panicked> for ConnectionFault {
 }
 
 /// What an operator does about a status.
-fn hint(status: StatusCode) -> &'static str {
-    match status {
-        StatusCode::BadUserAccessDenied | StatusCode::BadIdentityTokenRejected | StatusCode::BadIdentityTokenInvalid => {
-            "; the server refuses the user: check user and password_file, and the user's rights in the server"
-        }
-        StatusCode::BadCertificateUntrusted
-        | StatusCode::BadSecurityChecksFailed
-        | StatusCode::BadCertificateInvalid
-        | StatusCode::BadCertificateUriInvalid => {
+fn hint(fault: &ConnectionFault) -> &'static str {
+    match fault.status {
+        // What to look at depends on as whom the historian logs on.
+        _ if fault.refuses_user() => "; the server refuses the user",
+        _ if fault.distrusts() => {
             "; the server may not trust our certificate: let it trust own/cert.der of pki_dir, and look at the server's log"
         }
         StatusCode::BadTooManySessions => "; the server has no session left: close other clients, or wait until theirs expire",

@@ -1,7 +1,7 @@
 //! OPC UA collector: subscriptions with data changes, from one server.
 //!
 //! One way through the folder:
-//! [`config`] and [`tag`] (what is wanted; [`address`] by namespace URI) → [`connection`] (discovery, [`endpoint`], [`pki`]; bytes through
+//! [`config`] and [`tag`] (what is wanted; [`address`] by namespace URI) → [`connection`] (discovery, [`endpoint`], [`pki`], [`user`]; bytes through
 //! [`wire`]) → [`session`] (opened, or taken up again after a cut) → [`subscribe`] (own desired state, created and compared item by item;
 //! watchdog) and [`publish`] → [`conversion`] and [`convert`] (value, quality) and [`times`] → [`deliver`] (the samples around an outage) →
 //! spool; beside it [`history`] (what an outage has cost, from the server's history). [`supervise`] goes round it for ever; [`check`] reads and
@@ -45,6 +45,7 @@ mod subscription;
 mod supervise;
 mod tag;
 mod times;
+mod user;
 mod wanted;
 mod wire;
 
@@ -54,8 +55,8 @@ use async_trait::async_trait;
 use parking_lot::Mutex;
 
 use device::OpcUaSettings;
-use historian_collector::{BrowseAnswer, BrowseRequest, CertificateDecision, CheckRow, Collector, CollectorContext};
-use historian_model::{TagDefinition, TagId};
+use historian_collector::{BrowseAnswer, BrowseRequest, CertificateDecision, CheckRow, Collector, CollectorContext, LogonReport};
+use historian_model::{Clock, SystemClock, TagDefinition, TagId};
 
 pub use config::OpcUaConfig;
 
@@ -63,7 +64,7 @@ pub use config::OpcUaConfig;
 #[derive(Debug)]
 pub struct OpcUaCollector {
     device: Arc<OpcUaSettings>,
-    /// What the last check found of the globs, in sentences.
+    /// How the last check logged on and what it found of the globs, in sentences.
     checked: Mutex<Vec<String>>,
 }
 
@@ -99,6 +100,10 @@ impl Collector for OpcUaCollector {
         self.device.makes(tag)
     }
 
+    fn logon(&self) -> Option<LogonReport> {
+        user::report(&self.device.user, SystemClock.now())
+    }
+
     fn certificate_decisions(&self) -> Vec<CertificateDecision> {
         pki::decisions(&self.device)
     }
@@ -113,7 +118,8 @@ impl Collector for OpcUaCollector {
 
     async fn check(&self, timeout: Duration) -> Vec<CheckRow> {
         let (rows, told) = Box::pin(check::run(&self.device, timeout)).await;
-        *self.checked.lock() = told;
+        let logon = self.logon().unwrap_or_default();
+        *self.checked.lock() = logon.lines().chain(told).collect();
         rows
     }
 

@@ -1,12 +1,10 @@
 //! Certificates of one `pki_dir`: our own, which is made when there is none, and those of servers, which a person trusts.
 //!
 //! Layout: `own/cert.der`, `private/private.pem` (0600, in a 0700 folder), `trusted/`, `rejected/`. Trust is by exact certificate, as the
-//! client library has it; chains up to an issuer are not followed.
+//! client library has it; chains up to an issuer are not followed. The files of secrets that users log on with are read here, too
+//! (`user.rs` knows what is in them).
 
-use std::{
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{path::Path, sync::Arc};
 
 use opcua::{
     core::comms::url::hostname_from_url,
@@ -229,29 +227,60 @@ fn files_in(folder: &Path) -> usize {
     std::fs::read_dir(folder).map_or(0, Iterator::count)
 }
 
-/// Reads a password file: one line, readable by its owner alone.
+/// Who may read a file with a secret.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SecretReaders {
+    Owner,
+    /// The group, too: another program, which may be another user, writes the file.
+    Group,
+}
+
+/// Reads a file with a secret: one line. `key` is that of the configuration.
 ///
 /// # Errors
 /// Names the file and what to do; never its content.
-pub fn read_password(file: &PathBuf) -> Result<String, String> {
-    let refuse = |reason: String| format!("password_file {}: {reason}", file.display());
-    let metadata = std::fs::metadata(file).map_err(|error| refuse(error.to_string()))?;
+pub fn read_secret_line(key: &str, file: &Path, readers: SecretReaders, bytes_max: u64) -> Result<String, String> {
+    let bytes = read_secret(key, file, readers, bytes_max)?;
+    let line = std::str::from_utf8(&bytes).ok().map(|text| text.strip_suffix('\n').unwrap_or(text));
+    let line = line.map(|line| line.strip_suffix('\r').unwrap_or(line));
+    match line {
+        Some(line) if !line.is_empty() && !line.contains(['\n', '\0']) => Ok(line.to_owned()),
+        _ => Err(format!("{key} {}: must hold one line, with the secret and nothing else", file.display())),
+    }
+}
+
+/// Reads a file with a secret that others may not read.
+///
+/// # Errors
+/// Names the file and what to do; never its content.
+pub fn read_secret(key: &str, file: &Path, readers: SecretReaders, bytes_max: u64) -> Result<Vec<u8>, String> {
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt;
-        let mode = metadata.permissions().mode();
-        if mode & 0o077 != 0 {
-            return Err(refuse(format!("others may read it (mode {:03o}); chmod 600 it", mode & 0o777)));
+        let refuse = |reason: String| format!("{key} {}: {reason}", file.display());
+        let mode = std::fs::metadata(file).map_err(|error| refuse(error.to_string()))?.permissions().mode();
+        let (forbidden, advised) = match readers {
+            SecretReaders::Owner => (0o077, 600),
+            SecretReaders::Group => (0o037, 640),
+        };
+        if mode & forbidden != 0 {
+            return Err(refuse(format!("others may read it (mode {:03o}); chmod {advised} it", mode & 0o777)));
         }
     }
-    if !metadata.is_file() || metadata.len() > 4096 {
-        return Err(refuse("is no file, or longer than 4096 bytes".into()));
+    #[cfg(not(unix))]
+    let _ = readers;
+    read_public(key, file, bytes_max)
+}
+
+/// Reads a file that everybody may see, such as a certificate.
+///
+/// # Errors
+/// Names the file.
+pub fn read_public(key: &str, file: &Path, bytes_max: u64) -> Result<Vec<u8>, String> {
+    let refuse = |reason: String| format!("{key} {}: {reason}", file.display());
+    let metadata = std::fs::metadata(file).map_err(|error| refuse(error.to_string()))?;
+    if !metadata.is_file() || metadata.len() > bytes_max {
+        return Err(refuse(format!("is no file, or longer than {bytes_max} bytes")));
     }
-    let text = std::fs::read_to_string(file).map_err(|error| refuse(error.to_string()))?;
-    let line = text.strip_suffix('\n').unwrap_or(&text);
-    let line = line.strip_suffix('\r').unwrap_or(line);
-    if line.is_empty() || line.contains(['\n', '\0']) {
-        return Err(refuse("must hold one line with the password".into()));
-    }
-    Ok(line.to_owned())
+    std::fs::read(file).map_err(|error| refuse(error.to_string()))
 }

@@ -11,7 +11,7 @@ use opcua::{crypto::SecurityPolicy, types::StatusCode};
 use super::{
     connection::OpcUaConnection,
     deliver::{Delivered, Deliveries},
-    device::OpcUaSettings,
+    device::{OpcUaSettings, UserIdentity},
     fault::{ConnectionFault, End},
     found::GlobTags,
     history::{self, HistorySource, backlog::HistoryBacklog},
@@ -74,7 +74,11 @@ pub(super) async fn run(device: &OpcUaSettings, ids: &[TagId], context: &Collect
     if device.policy == SecurityPolicy::None {
         tracing::warn!(
             device = device.name,
-            password = if device.user.is_some() { "may go over the network in clear text" } else { "none" },
+            secret = match device.user {
+                UserIdentity::Password { .. } => "the password may go over the network in clear text",
+                UserIdentity::Token { .. } => "the token is encrypted for whoever shows a certificate as the server's, or not sent",
+                UserIdentity::Anonymous | UserIdentity::Certificate { .. } => "none is sent",
+            },
             "security_policy is None: nobody checks who the server is, and the network can read and change what it sends"
         );
     }

@@ -209,7 +209,7 @@ pub static RULES: &[Rule] = &[
             Exception {
                 file: "src/collector/opcua/pki.rs",
                 word: "fs",
-                reason: "certificates and the password file: secrets are read at each connect, and stay out of the configuration",
+                reason: "certificates, and what users log on with: secrets are read at each connect, and stay out of the configuration",
             },
             Exception {
                 file: "src/collector/mqtt/session.rs",
