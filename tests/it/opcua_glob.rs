@@ -349,6 +349,12 @@ fn a_node_id_that_means_another_variable_gives_no_good_sample_under_the_old_mean
     assert_eq!(plant.of("own/motor").last().unwrap().1, number(8.0));
     let (code, told, errors) = run(&["status", "--server", &plant.historian().url()]);
     assert!(code == 0 && told.contains("own/motor (nsu=urn:plant;i=5): Uncertain; its node was Speed and is Torque now"), "{told}{errors}");
+    let (code, told, errors) = run(&["status", "own/motor", "--format", "json", "--server", &plant.historian().url()]);
+    let doubted: Json = serde_json::from_str(told.trim()).unwrap();
+    assert!(code == 0 && doubted["delivery"] == "delivering" && doubted["last_error"] == "", "{told}{errors}");
+    assert!(doubted["quality_reason"].as_str().unwrap().contains("its node was Speed and is Torque now"), "{told}");
+    let (_, told, errors) = run(&["status", "own/motor", "--server", &plant.historian().url()]);
+    assert!(told.contains("REASON") && told.contains("its node was Speed"), "{told}{errors}");
 
     // The same while the historian does not run: the paths are in its catalog.
     plant.stop();

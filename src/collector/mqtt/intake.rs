@@ -262,6 +262,7 @@ impl<'device> Intake<'device> {
             self.held.fault(tag, at, Quality::BAD_DECODING_ERROR, &fault);
             return;
         }
+        let mut doubt = String::new();
         let value = match scalar {
             None | Some(Json::Null) if quality.is_bad() => None,
             None | Some(Json::Null) => {
@@ -278,11 +279,12 @@ impl<'device> Intake<'device> {
                         return;
                     };
                     quality = if quality.is_good() { Quality::UNCERTAIN } else { quality };
+                    doubt = told(&reason);
                     Some(rounded)
                 }
             },
         };
-        self.held.take(tag, ReceivedValue { at, value, quality, retained, historical: false });
+        self.held.take_doubted(tag, ReceivedValue { at, value, quality, retained, historical: false }, &doubt);
     }
 
     async fn found_tags(&mut self, rule: &TopicRule, wildcards: &[&str], topic: &str, payload: &[u8], retained: bool) {
@@ -504,16 +506,17 @@ impl<'device> Intake<'device> {
     }
 
     fn take_reading(&mut self, tag: usize, reading: sparkplug::MetricReading) {
-        let sparkplug::MetricReading { at, value, quality, historical, .. } = reading;
+        let sparkplug::MetricReading { at, value, quality, historical, doubt, .. } = reading;
         let Some((wanted, address)) = self.held.get(tag).map(|held| (held.value_type, held.address.clone())) else { return };
         let received = |value, quality| ReceivedValue { at: Some(at.0), value, quality, retained: false, historical };
         match value.map(|value| super::edges::converted(value, wanted)).transpose() {
             Ok(Some((value, true))) => {
-                self.refuse(&address, "its value is rounded by an f64, and Uncertain; say `type = \"i64\"` or \"u64\"");
+                let rounded = "its value is rounded by an f64, and Uncertain; say `type = \"i64\"` or \"u64\"";
+                self.refuse(&address, rounded);
                 let quality = if quality.is_good() { Quality::UNCERTAIN } else { quality };
-                self.held.take(tag, received(Some(value), quality));
+                self.held.take_doubted(tag, received(Some(value), quality), rounded);
             }
-            Ok(value) => self.held.take(tag, received(value.map(|(value, _)| value), quality)),
+            Ok(value) => self.held.take_doubted(tag, received(value.map(|(value, _)| value), quality), &doubt),
             Err(reason) => {
                 self.refuse(&address, &reason);
                 if historical {
