@@ -420,7 +420,8 @@ fn open(
     let collected: HashMap<_, _> = found.chain(held).collect();
     let spools = spooling::open(configuration);
     let waiting = spools.as_ref().map(|spools| spools.newest()).unwrap_or_default();
-    let (file, pending) = PendingGaps::open(&configuration.server.data_dir);
+    let (file, kept) = PendingGaps::open(&configuration.server.data_dir);
+    let pending = gap_record::unrecorded(kept, store.as_ref()).context("reading the gaps on record")?;
     let wanted = silence::WantedTags { collected, ended, waiting, pending, now: clock.now() };
     let mut silence = silence::look_back(&catalog, &ingest, store.as_ref(), &wanted)?;
     gap_record::record_gaps(&mut silence.gaps, store.as_ref()).context("recording gaps")?;
