@@ -96,7 +96,7 @@ fn row(item: &OpcUaTag) -> CheckRow {
 
 async fn fill(device: &OpcUaSettings, limit: Duration, checked: &mut CheckedTags) -> Result<(), ConnectionFault> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let mut connection = OpcUaConnection::open(device, &clock).await?;
+    let mut connection = OpcUaConnection::open(device, 0, &clock).await?;
     let session = connection.session();
     let publisher = Publisher::default();
     let left_out = LeftOut::default();

@@ -136,7 +136,7 @@ impl<'a> GlobTags<'a> {
     fn sort(&self, scan: &mut GlobScan, changes: &mut FoundChanges, seen: &mut HashSet<usize>) -> Vec<AskedTag> {
         let known = self.known.lock();
         let (mut asked, mut names): (Vec<AskedTag>, HashMap<TagName, String>) = (Vec::new(), HashMap::new());
-        let mut made = self.items.len() - self.items.configured();
+        let mut made = self.items.found();
         let (mut beyond, mut held_back) = (0_usize, 0_usize);
         for ScannedVariable { places, variable } in &scan.found {
             let before = places.iter().find_map(|place| {
