@@ -10,7 +10,7 @@ use super::{
     history::settings::HistorySettings,
     item::OpcUaTag,
 };
-use historian_model::TagDefinition;
+use historian_model::{TagDefinition, filter::TagFilter};
 
 /// A validated [`crate::OpcUaConfig`].
 #[derive(Clone, Debug)]
@@ -67,6 +67,13 @@ impl OpcUaSettings {
         let rule = self.globs.iter().find(|rule| rule.wants(&found.path));
         let is_of = |rule: &GlobRule| rule.name(&found.path, found.index.as_deref()).is_ok_and(|name| name == tag.name);
         rule.is_some_and(is_of) && !self.is_configured(&found)
+    }
+
+    /// Which samples of a tag that it [`makes`](OpcUaSettings::makes) are left out.
+    pub(super) fn filter_of(&self, tag: &TagDefinition) -> TagFilter {
+        let place = tag.source.as_ref().and_then(|source| FoundAddress::parse(&source.address).ok());
+        let rule = place.and_then(|place| self.globs.iter().find(|rule| rule.wants(&place.path)));
+        rule.map(|rule| rule.tag_filter.fitting(tag).0).unwrap_or_default()
     }
 
     /// Whether a configured tag takes the value at a place.

@@ -55,7 +55,7 @@ use parking_lot::Mutex;
 
 use device::OpcUaSettings;
 use historian_collector::{BrowseAnswer, BrowseRequest, CertificateDecision, CheckRow, Collector, CollectorContext};
-use historian_model::{TagDefinition, TagId};
+use historian_model::{TagDefinition, TagId, filter::TagFilter};
 
 pub use config::OpcUaConfig;
 
@@ -97,6 +97,10 @@ impl Collector for OpcUaCollector {
 
     fn keeps(&self, tag: &TagDefinition) -> bool {
         self.device.makes(tag)
+    }
+
+    fn filter_of(&self, tag: &TagDefinition) -> TagFilter {
+        self.device.filter_of(tag)
     }
 
     fn certificate_decisions(&self) -> Vec<CertificateDecision> {
