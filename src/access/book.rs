@@ -120,6 +120,15 @@ impl AccessBook {
         }
     }
 
+    /// How many tokens and granted names have rights on exactly this name of a tag, beside those by globs.
+    pub fn naming(&self, tag: &str) -> usize {
+        let entries = self.entries.load();
+        let is_in = |scope: &TagScope| scope.patterns().any(|pattern| pattern == tag);
+        let tokens = entries.tokens.values().filter(|known| Right::ALL.into_iter().any(|right| is_in(known.principal.scope(right))));
+        let named = entries.named.values().filter(|granted| granted.scopes.iter().any(is_in));
+        tokens.count() + named.count()
+    }
+
     /// True where no token and no grant was ever made: there is no file. When the last token expires or is revoked, nothing opens.
     pub fn is_empty(&self) -> bool {
         self.entries.load().none

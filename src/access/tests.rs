@@ -10,7 +10,8 @@ use std::{
 use tempfile::TempDir;
 
 use crate::{
-    AccessBook, AccessError, AccessFile, CreatedToken, Grant, KnownBy, NamedPrincipal, NewToken, Principal, Right, Role, TokenState,
+    AccessBook, AccessError, AccessFile, CreatedToken, Grant, KnownBy, NamedKind, NamedPrincipal, NewToken, Principal, Right, Role,
+    TokenState,
 };
 use historian_model::Timestamp;
 
@@ -405,4 +406,17 @@ fn a_file_has_the_oldest_version_that_can_say_it() {
         let error = AccessBook::open(&path).unwrap_err().to_string();
         assert!(error.contains(reason) && error.contains("is damaged"), "{reason}: {error}");
     }
+}
+
+#[test]
+fn rights_on_exactly_a_name_are_counted_and_those_by_globs_are_not() {
+    let (_directory, path) = directory();
+    assert_eq!(AccessBook::open(&path).unwrap().naming("a/x"), 0);
+    for (name, tags) in [("one", &["a/x", "b/**"][..]), ("two", &["a/*"]), ("three", &[])] {
+        AccessFile::create_token(&path, new(name, Role::Engineer, tags), NOW).unwrap();
+    }
+    let principal = NamedPrincipal::new(NamedKind::Certificate, "ana").unwrap();
+    AccessFile::add_grants(&path, principal, new("", Role::Reader, &["a/x"]).grants, NOW).unwrap();
+    let book = AccessBook::open(&path).unwrap();
+    assert_eq!(["a/x", "a/y"].map(|tag| book.naming(tag)), [2, 0]);
 }

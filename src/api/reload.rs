@@ -16,6 +16,8 @@ pub struct ReloadReport {
     pub applied: Vec<String>,
     /// Keys whose new values hold after the next start.
     pub not_applied: Vec<String>,
+    /// Of tags that were renamed, who names the old name still, in a sentence each.
+    pub left_behind: Vec<String>,
 }
 
 /// Why a configuration was not applied. Nothing was changed.

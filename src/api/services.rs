@@ -89,6 +89,11 @@ pub trait Admin: Send + Sync + 'static {
         false
     }
 
+    /// Who names a tag of this name exactly: rights, retention, views. They do not follow where the tag gets another name. Blocks for microseconds.
+    fn still_named_by(&self, _name: &TagName) -> Vec<String> {
+        Vec::new()
+    }
+
     /// TLS of both ports; `None` where they have none.
     fn tls(&self) -> Option<TlsState> {
         None

@@ -43,6 +43,7 @@ pub async fn run(args: ReloadArgs) -> anyhow::Result<ExitCode> {
         "devices_added": answer.devices_added, "devices_removed": answer.devices_removed, "devices_changed": answer.devices_changed,
         "devices_unchanged": answer.devices_unchanged, "tags_added": answer.tags_added, "tags_changed": answer.tags_changed,
         "tags_removed": answer.tags_removed, "applied": answer.applied, "not_applied": answer.not_applied,
+        "left_behind": answer.left_behind,
     });
     output::tell(args.format, &lines.join("\n"), &object)?;
     Ok(ExitCode::SUCCESS)
@@ -58,5 +59,6 @@ fn lines(answer: &ReloadResponse) -> Vec<String> {
     lines.push(format!("tags: {} added, {} changed, {} removed", answer.tags_added, answer.tags_changed, answer.tags_removed));
     lines.extend(answer.applied.iter().map(|key| format!("{key}: the new value holds")));
     lines.extend(answer.not_applied.iter().map(|key| format!("{key}: differs from what runs; the new value holds after the next start")));
+    lines.extend(answer.left_behind.iter().cloned());
     lines
 }

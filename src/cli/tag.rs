@@ -24,7 +24,7 @@ use historian_server::config::tag_file;
 pub use self::value_type::{proto_type, type_name, value_type};
 use change::{TagDeleteArgs, TagSetArgs};
 use import::TagImportArgs;
-use object::as_json;
+use object::{as_json, filter_in_words};
 use rename::TagRenameArgs;
 use tune::TagTuneArgs;
 
@@ -142,7 +142,9 @@ async fn list(args: TagListArgs) -> anyhow::Result<ExitCode> {
         match format {
             OutputFormat::Table if tags.is_empty() => {}
             OutputFormat::Table => {
-                let mut table = TextTable::new([
+                // Filters are rare: where no tag has one, there is no column of nothing.
+                let filtered = tags.iter().any(|tag| tag.filter.is_some());
+                let mut columns = vec![
                     TableColumn::name("NAME"),
                     TableColumn::whole("TYPE"),
                     TableColumn::whole("UNIT"),
@@ -152,10 +154,12 @@ async fn list(args: TagListArgs) -> anyhow::Result<ExitCode> {
                     TableColumn::whole("HIGH").spare(2),
                     TableColumn::text("DEVICE").spare(4),
                     TableColumn::text("ADDRESS").spare(5),
-                ]);
+                ];
+                columns.extend(filtered.then(|| TableColumn::whole("FILTER").spare(1)));
+                let mut table = TextTable::new(columns);
                 for tag in &tags {
                     let text = |text: &str| TableCell::new(text);
-                    table.add_row(vec![
+                    let mut cells = vec![
                         text(&tag.name),
                         TableCell::new(type_name(tag)),
                         text(&tag.unit),
@@ -165,7 +169,9 @@ async fn list(args: TagListArgs) -> anyhow::Result<ExitCode> {
                         TableCell::number(optional(tag.range_high)),
                         text(&tag.device),
                         text(&tag.address),
-                    ]);
+                    ];
+                    cells.extend(filtered.then(|| TableCell::new(filter_in_words(tag))));
+                    table.add_row(cells);
                 }
                 table.write(&mut output)?;
             }

@@ -1,4 +1,5 @@
-//! `historian status DEVICE|TAG`: collected tags one by one: how far they have come, their latest sample, and why they do not deliver.
+//! `historian status DEVICE|TAG`: collected tags one by one: how far they have come, their latest sample, and why they do not deliver, or deliver
+//! Uncertain values.
 
 use std::{io::Write, process::ExitCode};
 
@@ -49,7 +50,7 @@ pub async fn run(channel: ServerChannel, name: &str, format: TextFormat) -> anyh
         TableColumn::whole("SOURCE TIME").spare(2),
         TableColumn::whole("AGE"),
         TableColumn::whole("INTERVAL").spare(3),
-        TableColumn::sentence("DOES NOT DELIVER BECAUSE").spare(1),
+        TableColumn::sentence("REASON").spare(1),
     ]);
     for tag in &tags {
         table.add_row(cells(tag));
@@ -151,7 +152,8 @@ fn cells(tag: &TagStatus) -> Vec<TableCell> {
         TableCell::time_or_none(stamp.map(|(_, at)| at)),
         TableCell::new(tag.age.map(duration).unwrap_or_default()),
         TableCell::new(tag.interval.map(duration).unwrap_or_default()),
-        TableCell::new(&tag.last_error),
+        // One that does not deliver has no other reason beside.
+        TableCell::new(if tag.last_error.is_empty() { &tag.quality_reason } else { &tag.last_error }),
     ]
 }
 
@@ -164,6 +166,6 @@ fn as_json(tag: &TagStatus) -> Json {
         "source_time": stamp.map(|(_, at)| at.to_string()), "age_s": tag.age.map(seconds),
         "interval_s": tag.interval.map(seconds), "last_error": tag.last_error,
         "last_error_time": (tag.last_error_time != 0).then(|| Timestamp(tag.last_error_time).to_string()),
-        "samples_left_out": tag.samples_left_out,
+        "quality_reason": tag.quality_reason, "samples_left_out": tag.samples_left_out,
     })
 }

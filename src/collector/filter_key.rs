@@ -2,7 +2,7 @@
 
 use super::tag_key::{FILTER, Setting};
 use historian_model::{
-    TagDefinition,
+    TagDefinition, TagName, ValueType,
     filter::{CompressionFilter, ExceptionFilter, TagFilter},
 };
 
@@ -43,6 +43,32 @@ impl FilterKeys {
             (_, setting) => return Some(setting),
         }
         None
+    }
+
+    /// What is wrong with the keys whatever the tags will be that a device makes: they have this type and interpolation where these are given, and
+    /// a range where the device may tell one.
+    pub fn refused_of_any(&self, value_type: Option<ValueType>, stepped: Option<bool>, may_have_range: bool) -> Option<RefusedFilter> {
+        let mut any = TagDefinition::new(TagName::new("any").ok()?, value_type.unwrap_or(ValueType::F64));
+        any.stepped = stepped.unwrap_or(any.stepped);
+        (any.range_low, any.range_high) = may_have_range.then_some((0.0, 1.0)).unzip();
+        self.filter(&any).err()
+    }
+
+    /// The filter of a tag that a device made, with the keys of all that are made like it: either part is left out where a tag of this type, range
+    /// and interpolation cannot have it. Why, in words, with the key, is the second of the answer.
+    pub fn fitting(&self, definition: &TagDefinition) -> (TagFilter, Vec<String>) {
+        let FilterKeys { deviation, deviation_percent, compression_max_ms, .. } = *self;
+        let exception = FilterKeys { deviation: None, deviation_percent: None, compression_max_ms: None, ..self.clone() };
+        let compression = FilterKeys { deviation, deviation_percent, compression_max_ms, ..FilterKeys::default() };
+        let mut left_out = Vec::new();
+        let mut part = |keys: &FilterKeys| {
+            keys.filter(definition).unwrap_or_else(|(key, why)| {
+                left_out.push(format!("{key} {why}"));
+                TagFilter::default()
+            })
+        };
+        let filter = TagFilter { exception: part(&exception).exception, compression: part(&compression).compression };
+        (filter, left_out)
     }
 
     /// The filter of a tag whose type, range and interpolation are known.
@@ -103,7 +129,6 @@ fn units(
 mod tests {
     use super::*;
     use crate::tag_key::TagKeyKind;
-    use historian_model::{TagName, ValueType};
 
     fn filter_of(written: &[(&str, f64)], value_type: ValueType, range: Option<(f64, f64)>) -> Result<TagFilter, RefusedFilter> {
         let mut definition = TagDefinition::new(TagName::new("t").unwrap(), value_type);
@@ -128,6 +153,42 @@ mod tests {
         assert_eq!(filter.compression, Some(CompressionFilter { deviation: 0.5, max_interval_ms: 60_000 }));
         assert!(filter_of(&[], ValueType::Bool, None).unwrap().is_off());
         assert_eq!(FilterKeys::default().set("scale", Setting::Number(1.0)), Some(Setting::Number(1.0)));
+    }
+
+    #[test]
+    fn a_tag_that_is_made_has_what_it_can_have_of_the_filters_of_its_kind() {
+        let keys = FilterKeys { deadband: Some(0.5), deviation_percent: Some(1.0), ..FilterKeys::default() };
+        let of = |value_type: ValueType, range: Option<(f64, f64)>| {
+            let mut definition = TagDefinition::new(TagName::new("t").unwrap(), value_type);
+            (definition.range_low, definition.range_high) = range.unzip();
+            let (filter, left_out) = keys.fitting(&definition);
+            assert_eq!(filter.check(value_type, definition.stepped), Ok(()), "{value_type}");
+            let has = (filter.exception.map(|exception| exception.deadband), filter.compression.map(|door| door.deviation));
+            let keys: Vec<String> = left_out.iter().map(|why| why.split(' ').next().unwrap().to_owned()).collect();
+            (has, keys)
+        };
+        assert_eq!(of(ValueType::F64, Some((0.0, 200.0))), ((Some(0.5), Some(2.0)), vec![]));
+        assert_eq!(of(ValueType::F64, None), ((Some(0.5), None), vec![DEVIATION_PERCENT.to_owned()]));
+        assert_eq!(of(ValueType::I64, Some((0.0, 200.0))), ((Some(0.5), None), vec![DEVIATION.to_owned()]));
+        for none in [ValueType::String, ValueType::Bool, ValueType::State] {
+            assert_eq!(of(none, Some((0.0, 200.0))), ((None, None), vec![DEADBAND.to_owned(), DEVIATION.to_owned()]), "{none}");
+        }
+        assert_eq!(FilterKeys::default().fitting(&TagDefinition::new(TagName::new("t").unwrap(), ValueType::F64)).1, [""; 0]);
+    }
+
+    #[test]
+    fn what_no_tag_can_have_is_refused_before_there_is_one() {
+        let refused =
+            |keys: FilterKeys, value_type, stepped, ranged| keys.refused_of_any(value_type, stepped, ranged).map(|refused| refused.0);
+        let percent = || FilterKeys { deadband_percent: Some(1.0), ..FilterKeys::default() };
+        assert_eq!(refused(percent(), None, None, true), None);
+        assert_eq!(refused(percent(), None, None, false), Some(DEADBAND_PERCENT));
+        let door = || FilterKeys { deviation: Some(1.0), ..FilterKeys::default() };
+        assert_eq!(refused(door(), None, None, false), None);
+        assert_eq!(refused(door(), Some(ValueType::Bool), None, false), Some(DEVIATION));
+        assert_eq!(refused(door(), None, Some(true), false), Some(DEVIATION));
+        let alone = FilterKeys { exception_min_ms: Some(5), ..FilterKeys::default() };
+        assert_eq!(refused(alone, None, None, true), Some(EXCEPTION_MIN));
     }
 
     #[test]

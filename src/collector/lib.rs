@@ -41,7 +41,7 @@ pub use tag_key::TagKey;
 pub use text_pattern::TextPattern;
 pub use unfilled::UnfilledGap;
 
-use historian_model::{Clock, Quality, Sample, TagDefinition, TagId, Value};
+use historian_model::{Clock, Quality, Sample, TagDefinition, TagId, Value, filter::TagFilter};
 
 /// What a running collector gets from the process.
 #[derive(Clone)]
@@ -84,6 +84,11 @@ pub trait Collector: Send + Sync + 'static {
     /// Whether a tag that this collector made in an earlier run, under the configuration of then, is still one that it collects.
     fn keeps(&self, _tag: &TagDefinition) -> bool {
         false
+    }
+
+    /// Which samples the configuration leaves out of a tag that this collector made and [`keeps`](Collector::keeps).
+    fn filter_of(&self, _tag: &TagDefinition) -> TagFilter {
+        TagFilter::default()
     }
 
     /// How far back this collector fills gaps from the device's own history; `None` where it does not.

@@ -14,7 +14,7 @@ use parking_lot::Mutex;
 
 use super::{
     pace::{DevicePace, PaceRecord},
-    tag_state::{TagFacts, TagState, UndeliveredTag},
+    tag_state::{ExplainedQuality, TagFacts, TagState, UndeliveredTag},
 };
 use historian_model::{Clock, Quality, TagId, TagName, Timestamp};
 
@@ -77,8 +77,8 @@ pub struct DeviceStatus {
     changing: Mutex<Changing>,
     scene: OnceLock<Scene>,
     troubles: Mutex<BTreeMap<TagId, TagTrouble>>,
-    /// Of tags that the device gave a Bad value: what its collector knows beyond the quality. At most one each.
-    words: Mutex<BTreeMap<TagId, BadReason>>,
+    /// Of tags that hold a Bad or Uncertain value: what the collector knows beyond the quality. At most one each.
+    words: Mutex<BTreeMap<TagId, QualityWords>>,
     backlog: OnceLock<BacklogProbe>,
     left_out: OnceLock<LeftOutProbe>,
     pace: Mutex<PaceRecord>,
@@ -117,11 +117,10 @@ pub struct DeviceBacklog {
     pub disk_failing: bool,
 }
 
-/// Why a tag is Bad with this quality, and where the device has it.
+/// Why a tag has a quality that is not Good, and where the device has it.
 #[derive(Debug)]
-struct BadReason {
-    quality: Quality,
-    reason: String,
+struct QualityWords {
+    explained: ExplainedQuality,
     address: String,
 }
 
@@ -226,13 +225,15 @@ impl DeviceStatus {
         !self.troubles.lock().is_empty()
     }
 
-    /// Says in words why a tag is about to be Bad with this quality; without words, that there are none. `address` is where the device has it.
+    /// Says in words why a tag is about to be Bad or Uncertain with this quality; without words, that there are none. `address` is where the
+    /// device has it.
     pub fn explain(&self, tag: TagId, quality: Quality, reason: &str, address: &str) {
         let mut words = self.words.lock();
         if reason.is_empty() {
             words.remove(&tag);
-        } else if words.get(&tag).is_none_or(|known| known.quality != quality || known.reason != reason) {
-            words.insert(tag, BadReason { quality, reason: reason.to_owned(), address: address.to_owned() });
+        } else if words.get(&tag).is_none_or(|QualityWords { explained, .. }| explained.quality != quality || explained.reason != reason) {
+            let explained = ExplainedQuality { quality, reason: reason.to_owned() };
+            words.insert(tag, QualityWords { explained, address: address.to_owned() });
         }
     }
 
@@ -257,7 +258,9 @@ impl DeviceStatus {
         if !quality.is_outage() {
             let name = self.tag_name(tag);
             let told = match self.words.lock().get(&tag) {
-                Some(words) if words.quality == quality => format!("{name} ({}) is Bad: {}", words.address, words.reason),
+                Some(QualityWords { explained, address }) if explained.quality == quality => {
+                    format!("{name} ({address}) is Bad: {}", explained.reason)
+                }
                 _ => format!("tag {name}: {quality}"),
             };
             self.record_error(self.now(), told);
@@ -281,7 +284,7 @@ impl DeviceStatus {
     pub fn undelivered(&self, limit: usize) -> (usize, Vec<UndeliveredTag>) {
         let (troubles, words) = (self.troubles.lock(), self.words.lock());
         let why = |tag: TagId, quality: Quality| match words.get(&tag) {
-            Some(words) if words.quality == quality => format!("{quality}: {}", words.reason),
+            Some(QualityWords { explained, .. }) if explained.quality == quality => format!("{quality}: {}", explained.reason),
             _ => quality.to_string(),
         };
         let told = troubles.iter().take(limit).map(|(&tag, trouble)| {
@@ -331,12 +334,13 @@ impl DeviceStatus {
         let (_, undelivered) = self.undelivered(usize::MAX);
         let mut troubles: BTreeMap<String, UndeliveredTag> = undelivered.into_iter().map(|told| (told.tag.clone(), told)).collect();
         let left_out = self.left_out.get().map_or_else(HashMap::default, |LeftOutProbe(probe)| probe());
-        let facts = self.facts.lock();
+        let (facts, words) = (self.facts.lock(), self.words.lock());
         let state = |(id, name): (&TagId, &TagName)| TagState {
             name: name.clone(),
             created: facts.created.contains(id),
             interval: facts.intervals.get(id).copied(),
             trouble: troubles.remove(name.as_str()),
+            explained: words.get(id).map(|words| words.explained.clone()),
             left_out: left_out.get(id).copied(),
         };
         scene.names.lock().iter().map(state).collect()

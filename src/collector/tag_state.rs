@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use historian_model::{TagId, TagName, Timestamp};
+use historian_model::{Quality, TagId, TagName, Timestamp};
 
 /// A tag that does not deliver, as status tells it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,6 +14,13 @@ pub struct UndeliveredTag {
     /// Quality of the last sample, with what more is known of it, or why it was not taken.
     pub reason: String,
     pub since: Timestamp,
+}
+
+/// A quality other than Good, and why a tag has it, in words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExplainedQuality {
+    pub quality: Quality,
+    pub reason: String,
 }
 
 /// One tag of a device.
@@ -26,6 +33,8 @@ pub struct TagState {
     pub interval: Option<Duration>,
     /// Why it does not deliver, where that is known.
     pub trouble: Option<UndeliveredTag>,
+    /// What its collector knows of the last quality that it explained, whether that is still the tag's or not.
+    pub explained: Option<ExplainedQuality>,
     /// Samples that its filter left out so far, those that wait included; `None` where it has none.
     pub left_out: Option<u64>,
 }
@@ -42,6 +51,12 @@ impl TagState {
 
     pub fn is_delivering(&self) -> bool {
         self.created && self.trouble.is_none()
+    }
+
+    /// Why the tag's latest sample, of this quality, is Uncertain; `None` where it is not, or nobody knows more. Why one is Bad its trouble says.
+    pub fn why_uncertain(&self, quality: Quality) -> Option<&str> {
+        let explained = self.explained.as_ref().filter(|explained| explained.quality == quality)?;
+        (!quality.is_good() && !quality.is_bad()).then_some(explained.reason.as_str())
     }
 }
 

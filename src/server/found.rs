@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 
 use super::{config, gap_record, silence};
 use historian_collector::{Collector, DeviceStatus, FoundTag, Spool, TagMaker, UnfilledGap};
-use historian_model::{Clock, Sample, Tag, TagDefinition, TagId, TagName, TagScope, ValueType, tag::TagSource};
+use historian_model::{Clock, Sample, Tag, TagDefinition, TagId, TagName, TagScope, ValueType, filter::TagFilter, tag::TagSource};
 use historian_store::{Catalog, CatalogError, Gap, GapReason, Store, StoreError};
 
 /// Tags that are collected no more, by name, and since when.
@@ -50,11 +50,38 @@ impl TagMaking {
         TagMaking { catalog, store, clock, making: Mutex::new(()) }
     }
 
-    /// Tags that a collector made in earlier runs, without those that it is configured with now.
+    /// Tags that a collector made in earlier runs, without those that it is configured with now. The catalog has the filters that the configuration
+    /// says now, where it can be written. Blocks.
     pub fn of_device(&self, collector: &Arc<dyn Collector>) -> Vec<Arc<Tag>> {
         let configured: HashSet<TagName> = collector.tags().into_iter().map(|definition| definition.name).collect();
         let mut tags = kept(&self.catalog, std::slice::from_ref(collector));
         tags.retain(|tag| !configured.contains(tag.name()));
+        self.filtered(collector, tags)
+    }
+
+    /// Gives tags that were made before the filters of now.
+    fn filtered(&self, collector: &Arc<dyn Collector>, mut tags: Vec<Arc<Tag>>) -> Vec<Arc<Tag>> {
+        let _making = self.making.lock();
+        let change = |tag: &Arc<Tag>| {
+            let filter = collector.filter_of(&tag.definition);
+            (filter != tag.definition.filter).then(|| TagDefinition { filter, ..tag.definition.clone() })
+        };
+        let changed: Vec<TagDefinition> = tags.iter().filter_map(change).collect();
+        if changed.is_empty() {
+            return tags;
+        }
+        match self.catalog.configure(changed, &[], &[]) {
+            Ok(configured) => {
+                let of_now: HashMap<TagId, Arc<Tag>> = configured.tags.into_iter().map(|tag| (tag.id, tag)).collect();
+                for tag in &mut tags {
+                    if let Some(now) = of_now.get(&tag.id) {
+                        tag.clone_from(now);
+                    }
+                }
+            }
+            // What is left out is what the catalog says.
+            Err(error) => tracing::error!(device = collector.device(), %error, "tags that the device made keep the filters of before"),
+        }
         tags
     }
 
@@ -115,6 +142,12 @@ impl TagMaking {
             return Err(reason);
         }
         let old = &tag.definition;
+        // Where people made it stepped, there is no door.
+        let fits = shown.filter.check(tag.value_type(), old.stepped);
+        let filter = if fits.is_ok() { shown.filter.clone() } else { TagFilter::default() };
+        if let Err((key, why)) = fits {
+            tracing::warn!(tag = %tag.name(), "all its samples are stored: {key} {why}");
+        }
         let said = |new: &String, old: &String| if new.is_empty() { old.clone() } else { new.clone() };
         Ok(TagDefinition {
             unit: said(&shown.unit, &old.unit),
@@ -123,7 +156,7 @@ impl TagMaking {
             range_high: shown.range_high.or(old.range_high),
             state_set: if shown.state_set.is_empty() { old.state_set.clone() } else { shown.state_set.clone() },
             source: shown.source.clone(),
-            filter: shown.filter.clone(),
+            filter,
             ..old.clone()
         })
     }
@@ -208,6 +241,10 @@ impl TagMaker for DeviceTags {
         let mut tags = self.tags.lock();
         self.status.add_names(made.iter().flatten().map(|tag| (tag.id, tag.name().clone())));
         for tag in made.iter().flatten() {
+            // Before the collector knows it, and brings samples; what a filter holds of a tag that is known stays in it.
+            if tags.get(tag.name()).is_none_or(|(id, _)| *id != tag.id) {
+                self.spool.set_filter(tag.id, &tag.definition);
+            }
             tags.entry(tag.name().clone()).or_insert_with(|| (tag.id, tag.definition.clone()));
         }
         made.into_iter().map(|one| one.map(|tag| tag.id)).collect()
@@ -229,7 +266,7 @@ pub fn with_last(tags: &[Arc<Tag>], last: Vec<Option<Sample>>, unfilled: Vec<Vec
 #[cfg(test)]
 mod tests {
     use super::*;
-    use historian_model::{ManualClock, Timestamp};
+    use historian_model::{ManualClock, Quality, Timestamp, Value, filter::CompressionFilter};
     use historian_store::MemoryStore;
 
     fn maker(tags_max: usize) -> (Arc<TagMaking>, Arc<Catalog>, Arc<MemoryStore>) {
@@ -306,5 +343,29 @@ mod tests {
         assert_eq!(device(&making, "b").make(vec![shown("x", ValueType::F64)]).await, first);
         assert!(silence::uncollected(store.as_ref()).unwrap().is_empty(), "the gap has an end");
         assert_eq!(catalog.within(&TagScope::Everything).get("x").unwrap().definition.source.as_ref().unwrap().device, "b");
+    }
+
+    #[tokio::test]
+    async fn a_tag_that_is_made_has_its_filter_from_the_first_sample_on_but_no_door_where_people_made_it_stepped() {
+        let (making, catalog, _) = maker(10);
+        let a = device(&making, "a");
+        let filter = TagFilter { compression: Some(CompressionFilter { deviation: 1.0, max_interval_ms: 60_000 }), ..TagFilter::default() };
+        let filtered = || vec![TagDefinition { filter: filter.clone(), ..shown("x", ValueType::F64) }];
+        let id = a.make(filtered()).await.pop().unwrap().unwrap();
+        let push = |at: i64| {
+            let value = Value::F64(at as f64);
+            a.spool.push_sample(id, ValueType::F64, Timestamp(at * 1_000), Some(&value), Quality::GOOD).unwrap();
+        };
+        (1..=3).for_each(push);
+        assert_eq!(a.make(filtered()).await, [Ok(id)], "known already: what waits goes on waiting");
+        (4..=9).for_each(push);
+        assert_eq!(a.spool.depth(), 1, "the first of a straight line");
+        let of_now = || catalog.within(&TagScope::Everything).get("x").unwrap().definition.clone();
+        assert_eq!(of_now().filter, filter);
+
+        let stepped = TagDefinition { stepped: true, filter: TagFilter::default(), ..of_now() };
+        catalog.configure(vec![stepped], &[], &[]).unwrap();
+        assert_eq!(device(&making, "a").make(filtered()).await, [Ok(id)]);
+        assert!(of_now().filter.is_off() && of_now().stepped);
     }
 }

@@ -1,6 +1,7 @@
 //! The gaps on record: read from the first to the last, and written, now or as soon as there is room.
 
 use std::{
+    collections::HashSet,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -60,6 +61,22 @@ pub fn record_gaps(gaps: &mut Vec<Gap>, store: &dyn Store) -> Result<(), StoreEr
     Ok(())
 }
 
+/// Of the gaps that an earlier start kept in a file those that are not on record yet: it may have ended after it recorded them, or some of them,
+/// and before the file was changed. One on record is the same in every field, with the time at which it was to be recorded. Reads the ledger
+/// once where there are any. Blocks.
+///
+/// # Errors
+/// When the ledger cannot be read.
+pub fn unrecorded(mut kept: Vec<Gap>, store: &dyn Store) -> Result<Vec<Gap>, StoreError> {
+    if kept.is_empty() {
+        return Ok(kept);
+    }
+    let mut left: HashSet<Gap> = kept.iter().cloned().collect();
+    each_gap(|from, limit| store.gaps(from, limit), |gap| drop(left.take(&gap)))?;
+    kept.retain(|gap| left.contains(gap));
+    Ok(kept)
+}
+
 /// Keeps in a file what found no room at a start, so that it is not lost with this run; answers the file where it has them. Blocks.
 pub fn keep_gaps(gaps: &[Gap], pending: PendingGaps) -> Option<PendingGaps> {
     if gaps.is_empty() {
@@ -107,4 +124,44 @@ pub async fn record_later(
         }
     }
     recorded.store(true, Ordering::Relaxed);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use historian_model::Timestamp;
+    use historian_store::{MemoryStore, ReadStore};
+
+    #[test]
+    fn what_a_start_kept_and_recorded_before_it_was_killed_is_not_recorded_again() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = MemoryStore::default();
+        let gap = |tag: &str, end: Option<i64>| Gap {
+            time: Timestamp(9),
+            tag: Some(tag.into()),
+            start: Some(1),
+            end,
+            reason: GapReason::CollectorDown,
+            detail: "the historian was not running".into(),
+        };
+        let kept = [gap("a", Some(5)), gap("a", None), gap("b", Some(5)), gap("c", Some(5))];
+        PendingGaps::open(directory.path()).0.keep(&kept).unwrap();
+        // Killed after the first write of several, with one of another run between.
+        store.append_gaps(&kept[..2]).unwrap();
+        store.append_gaps(&[Gap { time: Timestamp(10), ..gap("b", Some(5)) }]).unwrap();
+        let start = || {
+            let (file, kept) = PendingGaps::open(directory.path());
+            let mut gaps = unrecorded(kept, &store).unwrap();
+            let new = gaps.len();
+            record_gaps(&mut gaps, &store).unwrap();
+            (file, new, gaps)
+        };
+        let (_, new, _) = start();
+        assert_eq!((new, store.gaps(1, 100).unwrap().len()), (2, 5));
+        // Killed before the file is removed.
+        let (file, new, left) = start();
+        assert_eq!((new, store.gaps(1, 100).unwrap().len()), (0, 5));
+        assert!(keep_gaps(&left, file).is_none());
+        assert_eq!(PendingGaps::open(directory.path()).1, []);
+    }
 }

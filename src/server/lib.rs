@@ -17,6 +17,7 @@ mod gap_record;
 mod listeners;
 mod local_socket;
 mod memory;
+mod name_user;
 mod oidc;
 mod process;
 pub mod reload;
@@ -49,6 +50,7 @@ use self::{
     devices::{ConfiguredTag, DeviceSet, Spools},
     disk::DiskTrend,
     found::TagMaking,
+    name_user::NameUsers,
     reload::{ReloadParts, ReloadSource, Reloader},
     silence::Silence,
 };
@@ -161,14 +163,14 @@ pub async fn run_in(world: World, configuration: Configuration, shutdown: Cancel
         tokio::task::spawn_blocking(move || open(claim, &configuration, descriptors, &clock, around_store)).await??
     };
     let unwritten = silence::end_values(&mut silence, &ingest).await;
-    let tags = {
+    let (tags, renamed) = {
         let (catalog, store, now) = (catalog.clone(), store.clone(), clock.now());
         let (written, renames) = (configuration.written_tags.clone(), configuration.renames.clone());
         let unconfigured = std::mem::take(&mut silence.unconfigured);
         let configuring = move || {
             let (tags, renamed) = configured(&catalog, &written, devices, &unconfigured, &renames)?;
             renamed_gap::carry_gaps(&renamed, |name| configured::is_collected(&catalog, name), store.as_ref(), now);
-            Ok::<_, anyhow::Error>(tags)
+            Ok::<_, anyhow::Error>((tags, renamed))
         };
         tokio::task::spawn_blocking(configuring).await??
     };
@@ -198,6 +200,8 @@ pub async fn run_in(world: World, configuration: Configuration, shutdown: Cancel
     let audit = Arc::new(AuditLog::new(store.clone(), key, clock.clone()));
     let watch = Arc::new(AuditWatch::open(audit.clone(), &configuration));
     audit::at_start(&watch).await;
+    let users = Arc::new(NameUsers { book: book.clone(), views: configuration.tables.views.clone() });
+    users.left_behind(&renamed, &configuration.retention);
     let (reloader, reloads_asked) = match reload {
         Some(ReloadSource { load, set_log_level, asked }) => {
             let (catalog, store, ingest) = (catalog.clone(), store.clone(), ingest.clone());
@@ -210,6 +214,7 @@ pub async fn run_in(world: World, configuration: Configuration, shutdown: Cancel
                 calls: calls.clone(),
                 audit: watch.clone(),
                 configured: configured.clone(),
+                users: users.clone(),
             };
             (Some(Arc::new(Reloader::new(load, set_log_level, parts, configuration.clone()))), asked)
         }
@@ -241,6 +246,7 @@ pub async fn run_in(world: World, configuration: Configuration, shutdown: Cancel
             clock: clock.clone(),
             devices: devices.clone(),
             configured,
+            users,
             maintenance: maintenance.clone(),
             tls: tls.clone(),
             retention: configuration.retention.clone(),
@@ -420,7 +426,8 @@ fn open(
     let collected: HashMap<_, _> = found.chain(held).collect();
     let spools = spooling::open(configuration);
     let waiting = spools.as_ref().map(|spools| spools.newest()).unwrap_or_default();
-    let (file, pending) = PendingGaps::open(&configuration.server.data_dir);
+    let (file, kept) = PendingGaps::open(&configuration.server.data_dir);
+    let pending = gap_record::unrecorded(kept, store.as_ref()).context("reading the gaps on record")?;
     let wanted = silence::WantedTags { collected, ended, waiting, pending, now: clock.now() };
     let mut silence = silence::look_back(&catalog, &ingest, store.as_ref(), &wanted)?;
     gap_record::record_gaps(&mut silence.gaps, store.as_ref()).context("recording gaps")?;
@@ -488,6 +495,7 @@ struct ServerAdministration {
     clock: Arc<dyn Clock>,
     devices: Arc<DeviceSet>,
     configured: Arc<ConfiguredTags>,
+    users: Arc<NameUsers>,
     maintenance: Arc<Maintenance>,
     tls: Option<Arc<ServerTls>>,
     /// As the start had it.
@@ -541,6 +549,10 @@ impl Admin for ServerAdministration {
         let renamed = TagRename { from: from.clone(), to: tag.name().clone() };
         renamed_gap::carry_gaps(&[renamed], |_| false, self.store.as_ref(), self.clock.now());
         self.collect_into(tag)
+    }
+
+    fn still_named_by(&self, name: &TagName) -> Vec<String> {
+        self.users.of(name, &self.retention())
     }
 
     fn maintenance(&self) -> Option<Arc<Maintenance>> {

@@ -27,7 +27,9 @@ use super::{
     config::{self, Configuration, difference},
     configured::{self, ConfiguredTags},
     devices::{ConfiguredTag, DeviceSet},
-    found, renamed_gap, silence,
+    found,
+    name_user::NameUsers,
+    renamed_gap, silence,
 };
 
 /// Reads the configuration as the start did. Blocks.
@@ -53,6 +55,7 @@ pub struct ReloadParts {
     pub calls: CallLog,
     pub audit: Arc<AuditWatch>,
     pub configured: Arc<ConfiguredTags>,
+    pub users: Arc<NameUsers>,
 }
 
 /// Reads the configuration again and applies it.
@@ -83,6 +86,7 @@ struct TagDifference {
     tags_changed: u64,
     /// Names that the configuration has no more, collected or not.
     removed_tags: BTreeSet<TagName>,
+    renamed: Vec<TagRename>,
 }
 
 impl Reloader {
@@ -174,6 +178,7 @@ impl Reloader {
             tags_removed: difference.removed_tags.len() as u64,
             applied: Vec::new(),
             not_applied: difference::fixed_keys(current, &new),
+            left_behind: self.parts.users.left_behind(&difference.renamed, &new.retention),
         };
         self.parts.devices.order_by(&new.collectors.iter().map(|collector| collector.device().to_owned()).collect::<Vec<_>>());
         current.collectors.clone_from(&new.collectors);
@@ -250,8 +255,8 @@ impl Reloader {
         let (catalog, old, read) = (self.parts.catalog.clone(), current.clone(), new.clone());
         let difference = tokio::task::spawn_blocking(move || TagDifference::of(&old, &read, &catalog)).await;
         let mut difference = difference.map_err(|error| ReloadError::Failed(error.to_string()))?;
-        let renamed = self.renamed(new, &mut difference);
-        self.apply_tags(&difference, &renamed).await?;
+        difference.renamed = self.renamed(new, &mut difference);
+        self.apply_tags(&difference, &difference.renamed).await?;
         Ok(difference)
     }
 
@@ -381,6 +386,7 @@ impl TagDifference {
             ended: ended.cloned().collect(),
             begun: collected_now.difference(&collected_before).cloned().collect(),
             definitions,
+            renamed: Vec::new(),
         }
     }
 

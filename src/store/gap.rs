@@ -62,7 +62,7 @@ impl GapReason {
 }
 
 /// One recorded gap.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Gap {
     /// When it was recorded, by the clock of the historian.
     pub time: Timestamp,

@@ -54,7 +54,7 @@ impl PendingGaps {
     pub fn clear(&self) {
         match fs::remove_file(self.path()) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                tracing::error!(file = %self.path().display(), %error, "cannot be removed: its gaps will be on record twice");
+                tracing::error!(file = %self.path().display(), %error, "cannot be removed: each start will look for its gaps again");
             }
             _ => {}
         }

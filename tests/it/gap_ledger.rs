@@ -260,3 +260,30 @@ fn a_range_has_the_gap_that_lies_in_it_once_and_none_that_is_over() {
     assert_eq!(list(end + 1, end + SECOND), [Json::Null; 0]);
     assert_eq!(told(&historian, &["gaps"]).matches("device_down").count(), 2, "the ledger itself has both records");
 }
+
+/// As a kill leaves it that comes after the gaps of the file are on record, and before the file is gone.
+#[test]
+fn gaps_that_waited_for_room_are_on_record_once_after_a_kill_in_between() {
+    use historian::store::{Gap, GapReason, PendingGaps};
+
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path().join("data");
+    serve(&data, &[]).stop().unwrap();
+    let gap = |tag: &str| Gap {
+        time: historian::model::Timestamp(30 * SECOND),
+        tag: Some(tag.to_owned()),
+        start: Some(10 * SECOND),
+        end: Some(20 * SECOND),
+        reason: GapReason::CollectorDown,
+        detail: "the historian was not running".to_owned(),
+    };
+    for (kept, recorded) in [(&["a"][..], 1), (&["a"], 1), (&["a", "b"], 2)] {
+        let kept: Vec<Gap> = kept.iter().map(|tag| gap(tag)).collect();
+        PendingGaps::open(&data).0.keep(&kept).unwrap();
+        let historian = serve(&data, &[]);
+        let told = gaps(&historian);
+        assert_eq!(told.len(), recorded, "{told:?}");
+        historian.stop().unwrap();
+        assert_eq!(PendingGaps::open(&data).1, [], "they are on record");
+    }
+}

@@ -9,7 +9,7 @@ use std::{
 };
 
 use futures::TryStreamExt;
-use historian::model::Quality;
+use historian::model::{Clock, Quality, SystemClock};
 use historian_proto::v1::{
     DeviceStatus, GetStatusRequest, ListTagsRequest, RangeRequest, Tag, ValueType, collector_service_client::CollectorServiceClient,
     query_service_client::QueryServiceClient, tag_service_client::TagServiceClient,
@@ -349,6 +349,12 @@ fn a_node_id_that_means_another_variable_gives_no_good_sample_under_the_old_mean
     assert_eq!(plant.of("own/motor").last().unwrap().1, number(8.0));
     let (code, told, errors) = run(&["status", "--server", &plant.historian().url()]);
     assert!(code == 0 && told.contains("own/motor (nsu=urn:plant;i=5): Uncertain; its node was Speed and is Torque now"), "{told}{errors}");
+    let (code, told, errors) = run(&["status", "own/motor", "--format", "json", "--server", &plant.historian().url()]);
+    let doubted: Json = serde_json::from_str(told.trim()).unwrap();
+    assert!(code == 0 && doubted["delivery"] == "delivering" && doubted["last_error"] == "", "{told}{errors}");
+    assert!(doubted["quality_reason"].as_str().unwrap().contains("its node was Speed and is Torque now"), "{told}");
+    let (_, told, errors) = run(&["status", "own/motor", "--server", &plant.historian().url()]);
+    assert!(told.contains("REASON") && told.contains("its node was Speed"), "{told}{errors}");
 
     // The same while the historian does not run: the paths are in its catalog.
     plant.stop();
@@ -384,6 +390,65 @@ fn a_node_with_another_name_is_refused_where_that_is_configured_and_taken_after_
     );
     plant.reload();
     plant.until("the value", |plant| plant.of("speed").last().is_some_and(|last| last.1 == number(3.0) && is_good(last)));
+}
+
+/// Exception filter and swinging door of all tags of a glob: what is left out, what cannot have them, and what a change of the settings does.
+#[test]
+fn tags_of_a_glob_have_its_filters_where_they_can() {
+    let folder = tempfile::tempdir().unwrap();
+    let rows = json!([
+        ["Line 1/Speed", 5, "Double", 10.0, { "unit": "rpm", "range": [0, 200] }],
+        ["Line 1/Plain", 6, "Double", 1.0],
+        ["Line 1/Name", 7, "String", "a"],
+    ]);
+    let (mut peer, port) = server_with(&folder, "0", &rows);
+    let glob = |keys: &str| format!("[[opcua.glob]]\npath = \"Line 1/*\"\n{keys}");
+    let percent = glob("exception_deadband_percent = 1\nexception_max_ms = 86400000\n");
+    let mut plant = Plant::start(&port, &percent);
+    plant.until_delivering(3);
+    let filter = |plant: &Plant, name: &str| plant.tags().remove(name).unwrap().filter;
+    let deadband = |plant: &Plant, name: &str| filter(plant, name).and_then(|filter| filter.exception_deadband);
+    assert_eq!(deadband(&plant, "Line 1/Speed"), Some(2.0), "of the range that the server has");
+    assert_eq!(filter(&plant, "Line 1/Speed").unwrap().error_bound, Some(4.0));
+    assert_eq!((filter(&plant, "Line 1/Plain"), filter(&plant, "Line 1/Name")), (None, None));
+    plant.until("why there is none", |plant| {
+        let holes = plant.holes();
+        let line = holes.lines().find(|line| line.starts_with("no such filter of"));
+        line.is_some_and(|line| ["Line 1/Plain", "Line 1/Name", ": exception_deadband_percent is"].iter().all(|part| line.contains(part)))
+    });
+
+    for (step, value) in [10.5, 11.0, 11.9, 15.0].iter().enumerate() {
+        command(&mut peer, &json!({ "write": [[5, "Double", value, 0, FIRST + 1_000 * (step as i64 + 1), FIRST]] }));
+    }
+    let stored = |plant: &Plant| plant.of("Line 1/Speed").into_iter().filter(is_good).map(|row| row.1).collect::<Vec<_>>();
+    plant.until("the exception", |plant| stored(plant).last() == Some(&number(15.0)));
+    assert_eq!(stored(&plant), [number(10.0), number(11.9), number(15.0)], "the exception, and what came before it");
+
+    // A restart goes on with it, and settings of now hold for tags that were made before.
+    let ids = plant.tags();
+    plant.stop();
+    plant.begin();
+    plant.until_delivering(3);
+    let now = || SystemClock.now().0 / 1_000 * 1_000;
+    for value in [15.5, 30.0] {
+        command(&mut peer, &json!({ "write": [[5, "Double", value, 0, now(), now()]] }));
+    }
+    plant.until("the next exception", |plant| stored(plant).last() == Some(&number(30.0)));
+    plant.configure(&port, &glob("exception_deadband = 100\ncompression_deviation = 3\n"));
+    plant.reload();
+    plant.until_delivering(3);
+    let both = |plant: &Plant, name: &str| filter(plant, name).map(|filter| (filter.exception_deadband, filter.compression_deviation));
+    for name in ["Line 1/Speed", "Line 1/Plain"] {
+        assert_eq!(both(&plant, name), Some((Some(100.0), Some(3.0))), "{name}");
+        assert_eq!(plant.tags()[name].id, ids[name].id);
+    }
+    assert_eq!(both(&plant, "Line 1/Name"), None);
+    plant.configure(&port, &glob(""));
+    plant.reload();
+    plant.until("no filter", |plant| filter(plant, "Line 1/Speed").is_none());
+    plant.until_delivering(3);
+    command(&mut peer, &json!({ "write": [[5, "Double", 30.1, 0, now(), now()]] }));
+    plant.until("every sample", |plant| stored(plant).last() == Some(&number(30.1)));
 }
 
 #[test]
@@ -456,6 +521,9 @@ fn a_glob_that_cannot_be_meant_is_refused_at_its_key() {
         ("path = \"a/*\"\nqueue_size = 0", "opcua.peer.glob[1].queue_size"),
         ("path = \"a/*\"\ndeadband = 1.0\ndeadband_percent = 1.0", "opcua.peer.glob[1].deadband_percent"),
         ("path = \"a/*\"\nnot_available = \"0x8000\"", "opcua.peer.glob[1].not_available"),
+        ("path = \"a/*\"\nexception_min_ms = 5", "opcua.peer.glob[1].exception_min_ms: has no effect without exception_deadband"),
+        ("path = \"a/*\"\nstepped = true\ncompression_deviation = 1", "opcua.peer.glob[1].compression_deviation: is for tags of type f64"),
+        ("path = \"a/*\"\ncompression_deviation_percent = 101", "opcua.peer.glob[1].compression_deviation_percent: is 101"),
         ("path = \"a/*\"\nsampling = 5", "sampling"),
         ("tag_name = \"x\"", "path"),
     ] {

@@ -50,7 +50,16 @@ impl Plant {
 
     /// What the server has of a node.
     fn history(&mut self, node: &str) -> Vec<Stored> {
-        let values = self.ask(&json!({ "history": node }));
+        self.stored(&json!({ "history": node }))
+    }
+
+    /// A new namespace in the server, and what its one node, `late`, has of the past.
+    fn later(&mut self, uri: &str) -> Vec<Stored> {
+        self.stored(&json!({ "later": uri }))
+    }
+
+    fn stored(&mut self, command: &Json) -> Vec<Stored> {
+        let values = self.ask(command);
         values.as_array().unwrap().iter().map(|pair| (pair[0].as_i64().unwrap(), pair[1].as_u64().unwrap())).collect()
     }
 
@@ -177,6 +186,29 @@ fn a_historian_that_was_stopped_reads_what_it_missed_and_that_once() {
         &["sql", "SELECT count(*) AS filled FROM gaps WHERE reason = 'backfilled' AND tag = 'plant/n0'", "--format", "csv"],
     );
     assert_eq!(sql.lines().nth(1), Some("2"), "{sql}");
+    historian.stop().unwrap();
+}
+
+/// What a server loads while it runs: the session has read its namespaces, and histories, before.
+#[test]
+fn a_node_whose_namespace_comes_later_has_its_history_in_the_same_session() {
+    let mut plant = Plant::new(&[]);
+    let port = plant.port.clone();
+    let late = "[[opcua.tag]]\nname = \"plant/late\"\naddress = \"nsu=urn:later;s=late\"\ntype = \"f64\"\n";
+    let keys = format!("history = true\nretry_ms = 500\n{late}");
+    let historian = plant.serve(&port, &keys);
+    await_that("values", || (good(&rows(&historian, "plant/n0")).len() > 10).then_some(()));
+    historian.stop().unwrap();
+    let historian = plant.serve(&port, &keys);
+    await_that("the gap is filled", || gaps_of(&historian, "plant/n0", "backfilled").pop());
+
+    let past = plant.later("urn:later");
+    await_that("the history of the node that came", || {
+        let stored = good(&rows(&historian, "plant/late"));
+        past.iter().all(|sample| stored.contains(sample)).then_some(())
+    });
+    let status: Json = serde_json::from_str(told(&historian, &["status", "--format", "json"]).trim()).unwrap();
+    assert_eq!(status["devices"][0]["connects"], 1, "{status}");
     historian.stop().unwrap();
 }
 

@@ -63,6 +63,13 @@ fn what_is_left_out_lies_within_the_bound_that_every_door_tells() {
 
     let listed = told(&historian, &["tag", "list", "plc/*", "--format", "json"]);
     let listed: Vec<Json> = listed.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let table = told(&historian, &["tag", "list", "plc/*", "--format", "table"]);
+    let row = |name: &str| table.lines().find(|line| line.starts_with(name)).unwrap().trim_end().to_owned();
+    assert!(table.lines().next().unwrap().trim_end().ends_with("FILTER"), "{table}");
+    assert!(row("plc/both").ends_with("deadband 0.25, door 0.5") && row("plc/changes").ends_with("deadband 0"), "{table}");
+    assert!(row("plc/held").ends_with("deadband 1") && !row("plc/all").contains("deadband"), "{table}");
+    let unfiltered = told(&historian, &["tag", "list", "plc/all", "--format", "table"]);
+    assert!(!unfiltered.contains("FILTER"), "{unfiltered}");
     let told_of = |name: &str| listed.iter().find(|tag| tag["name"] == name).unwrap()["filter"].clone();
     assert_eq!(told_of("plc/all"), Json::Null);
     assert_eq!(told_of("plc/slow")["error_bound"], Json::Null, "with a minimum interval nothing is promised");

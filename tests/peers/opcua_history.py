@@ -68,6 +68,27 @@ class History:
                     await self.storage.save_node_value(self.node(name), value)
             await asyncio.sleep(period)
 
+    async def later(self, uri):
+        """A new namespace with one node, `late`, that has a history already. Answers its values."""
+        index = await self.server.register_namespace(uri)
+        name = ua.QualifiedName("late", index)
+        node = await self.server.nodes.objects.add_variable(ua.NodeId("late", index), name, 0.0, ua.VariantType.Double)
+        for attribute in (ua.AttributeIds.AccessLevel, ua.AttributeIds.UserAccessLevel):
+            await node.set_attr_bit(attribute, ua.AccessLevel.HistoryRead)
+        await self.storage.new_historized_node(node.nodeid, None)
+        for step in range(20):
+            at = time.time_ns() // NS_PER_US * NS_PER_US
+            value = self.data_value("Double", step + 0.5, 0, at, at)
+            await self.put(self.server, node.nodeid, value)
+            await self.storage.save_node_value(node.nodeid, value)
+            await asyncio.sleep(0.001)
+        return self.values(node.nodeid)
+
+    def values(self, node):
+        """What the storage has of a node: times, and the bits of the values."""
+        values = self.storage._datachanges[node]
+        return [[nanoseconds(value.SourceTimestamp), struct.unpack(">Q", struct.pack(">d", value.Value.Value))[0]] for value in values]
+
     async def answer(self, command):
         """The answer to a command of this module, or None."""
         if "change" in command:
@@ -79,8 +100,9 @@ class History:
             await asyncio.gather(*self.changing)
             return self.step
         if "history" in command:
-            values = self.storage._datachanges[self.node(command["history"])]
-            return [[nanoseconds(value.SourceTimestamp), struct.unpack(">Q", struct.pack(">d", value.Value.Value))[0]] for value in values]
+            return self.values(self.node(command["history"]))
+        if "later" in command:
+            return await self.later(command["later"])
         if "reads" in command:
             return self.requests
         return None

@@ -162,6 +162,7 @@ fn reloaded(report: ReloadReport) -> v1::ReloadResponse {
         tags_removed: report.tags_removed,
         applied: report.applied,
         not_applied: report.not_applied,
+        left_behind: report.left_behind,
     }
 }
 

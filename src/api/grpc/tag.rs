@@ -73,7 +73,7 @@ impl TagService for TagRpc {
         access::require_on(&caller.principal, Right::Configure, &name)?;
         let reason = reason::given(&reason)?;
         let services = self.0.services.clone();
-        let (tag, collected) = blocking(move || {
+        let (tag, collected, still_named_by) = blocking(move || {
             let seen = services.catalog.within(caller.principal.scope(Right::Configure));
             let old = seen.get(&name).ok_or_else(|| status::tags_not_found(std::slice::from_ref(&name)))?;
             access::require_to_make(&caller.principal, Right::Configure, &new_name)?;
@@ -83,10 +83,10 @@ impl TagService for TagRpc {
             }
             let tag = services.catalog.rename(&caller.actor(), &old, to, &reason).map_err(|error| status::from_catalog(&error))?;
             let collected = services.admin.renamed(old.name(), &tag);
-            Ok((tag, collected))
+            Ok((tag, collected, services.admin.still_named_by(old.name())))
         })
         .await?;
-        Ok(Response::new(v1::RenameTagResponse { tag: Some(message(&tag)), collected }))
+        Ok(Response::new(v1::RenameTagResponse { tag: Some(message(&tag)), collected, still_named_by }))
     }
 
     async fn retype_tag(&self, request: Request<v1::RetypeTagRequest>) -> Result<Response<v1::RetypeTagResponse>, Status> {

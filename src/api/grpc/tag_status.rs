@@ -15,7 +15,7 @@ use crate::{
     resolve, sample, status,
 };
 use historian_collector::tag_state::TagState;
-use historian_model::Tag;
+use historian_model::{Quality, Tag};
 use historian_query::QueryLimits;
 
 /// What collectors know of a tag, and on which device they do.
@@ -51,6 +51,8 @@ fn page(services: &Services, mut request: v1::ListTagStatusRequest, limits: &Que
         let StatedTag { device, state } = collected.get(name)?;
         let last = lasts.remove(&tag.id).filter(|samples| !samples.is_empty());
         let trouble = state.trouble.as_ref();
+        let quality = last.as_ref().and_then(|samples| samples.qualities.last()).map(|quality| Quality(*quality));
+        let quality_reason = quality.and_then(|quality| state.why_uncertain(quality)).map(status::shortened).unwrap_or_default();
         tags.push(v1::TagStatus {
             tag: name.to_owned(),
             device: device.clone(),
@@ -62,6 +64,7 @@ fn page(services: &Services, mut request: v1::ListTagStatusRequest, limits: &Que
             last_error: trouble.map(|trouble| status::shortened(&trouble.reason)).unwrap_or_default(),
             last_error_time: trouble.map_or(0, |trouble| trouble.since.0),
             samples_left_out: state.left_out,
+            quality_reason,
         });
         tags.last().map(answer::bytes_within)
     }));

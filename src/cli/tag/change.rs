@@ -7,7 +7,10 @@ use clap::Args;
 use historian_proto::v1::{DeleteTagRequest, GetTagRequest, Tag, UpdateTagRequest, tag_service_client::TagServiceClient};
 use serde_json::json;
 
-use super::{object::as_json, value_type::type_name};
+use super::{
+    object::{as_json, filter_in_words},
+    value_type::type_name,
+};
 use crate::{
     Misuse,
     client::{self, ServerArgs},
@@ -142,6 +145,7 @@ fn facts(tag: &Tag) -> Vec<(&'static str, String)> {
         ("range", range),
         ("stepped", if tag.stepped { "yes" } else { "no" }.to_owned()),
         ("states", tag.state_set.join("|")),
+        ("filter", filter_in_words(tag)),
     ];
     facts.retain(|(_, value)| !value.is_empty());
     facts

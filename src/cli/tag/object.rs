@@ -14,6 +14,14 @@ pub fn as_json(tag: &v1::Tag) -> serde_json::Value {
     })
 }
 
+/// What its collector leaves out, for a cell of a table: the distances, in engineering units; empty where it stores all.
+pub fn filter_in_words(tag: &v1::Tag) -> String {
+    let Some(filter) = &tag.filter else { return String::new() };
+    let distances = [("deadband", filter.exception_deadband), ("door", filter.compression_deviation)];
+    let words: Vec<String> = distances.iter().filter_map(|(name, distance)| Some(format!("{name} {}", (*distance)?))).collect();
+    words.join(", ")
+}
+
 /// What its collector leaves out.
 fn filter_as_json(filter: &v1::TagFilter) -> serde_json::Value {
     let seconds = |nanoseconds: i64| nanoseconds as f64 / 1e9;

@@ -40,6 +40,13 @@ pub async fn run(args: TagRenameArgs) -> anyhow::Result<ExitCode> {
     if answer.collected {
         lines += &format!("\nthe device that is configured for {name} writes to it from now on");
     }
-    output::tell(args.format, &lines, &json!({"tag": as_json(&tag), "renamed_from": args.old, "collected": answer.collected}))?;
+    if !answer.still_named_by.is_empty() {
+        let (old, users) = (output::printable(&args.old), output::printable(&answer.still_named_by.join(", ")));
+        lines += &format!("\n{old} is still named by {users}, which do not follow: change them where {name} is meant");
+    }
+    let object = json!({
+        "tag": as_json(&tag), "renamed_from": args.old, "collected": answer.collected, "still_named_by": answer.still_named_by,
+    });
+    output::tell(args.format, &lines, &object)?;
     Ok(ExitCode::SUCCESS)
 }

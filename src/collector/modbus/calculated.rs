@@ -60,6 +60,8 @@ pub struct CalculationResult {
     pub quality: Quality,
     /// That of the newest input.
     pub at: Timestamp,
+    /// Why it is Uncertain, in words; empty where it is Good.
+    pub doubt: String,
 }
 
 /// Why there is none.
@@ -292,8 +294,10 @@ impl CalculatedTag {
         });
         let value =
             result.and_then(|number| self.value(number)).map_err(|reason| NoResult { quality: Quality::BAD_OUT_OF_RANGE, reason })?;
-        let quality = states.iter().map(|state| state.quality).find(|quality| !quality.is_good()).unwrap_or(Quality::GOOD);
-        Ok(CalculationResult { value, quality, at })
+        let doubtful = states.iter().position(|state| !state.quality.is_good());
+        let quality = doubtful.map_or(Quality::GOOD, |place| states[place].quality);
+        let doubt = doubtful.map(|place| format!("{} is not Good ({quality})", self.input(place))).unwrap_or_default();
+        Ok(CalculationResult { value, quality, at, doubt })
     }
 
     /// The formula, for messages.

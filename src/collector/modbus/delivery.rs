@@ -94,8 +94,8 @@ impl DeviceDelivery {
         state.value = Some(value);
     }
 
-    /// A value that is Uncertain. A run of the same one is one sample, which stands until the next.
-    pub fn uncertain(&mut self, tag: usize, value: Value, quality: Quality, at: Timestamp) {
+    /// A value that is Uncertain, for a reason in words. A run of the same one is one sample, which stands until the next.
+    pub fn uncertain(&mut self, tag: usize, value: Value, quality: Quality, at: Timestamp, why: &str) {
         let state = &mut self.tags[tag];
         self.changed |= state.quality != quality || !state.accepted;
         state.busy = 0;
@@ -108,6 +108,7 @@ impl DeviceDelivery {
             return;
         }
         state.quality = quality;
+        self.status.explain(state.id, quality, why, &state.address);
         push(&self.spool, state, Some(&value), at);
         state.value = Some(value);
     }
@@ -176,6 +177,8 @@ impl DeviceDelivery {
                 if state.quality.is_good() {
                     state.quality = Quality::UNCERTAIN_LAST_USABLE_VALUE;
                     self.changed = true;
+                    let why = "the device is busy: this is its last value";
+                    self.status.explain(state.id, state.quality, why, &state.address);
                     push(&self.spool, state, Some(&value), at);
                 }
             }
@@ -226,6 +229,7 @@ fn push(spool: &Spool, state: &mut TagDelivery, value: Option<&Value>, at: Times
 #[cfg(test)]
 mod tests {
     use super::*;
+    use historian_model::{ManualClock, TagName};
 
     fn delivery() -> (DeviceDelivery, Spool, Arc<DeviceStatus>) {
         let status = Arc::new(DeviceStatus::new("d", "modbus", "e"));
@@ -277,11 +281,19 @@ mod tests {
 
     #[test]
     fn busy_is_uncertain_with_the_last_value_and_bad_when_it_goes_on() {
-        let (mut delivery, spool, _) = delivery();
+        let (mut delivery, spool, status) = delivery();
+        status.set_scene(Arc::new(ManualClock::at(Timestamp(9))), vec![(TagId(1), TagName::new("t").unwrap())]);
+        let why = |quality| status.tag_states()[0].why_uncertain(quality).map(str::to_owned);
         delivery.good(0, Value::U64(5), Timestamp(10));
+        assert_eq!(why(Quality::GOOD), None);
         for at in 1..=5 {
             delivery.busy(0, Quality::BAD_OUT_OF_SERVICE, Timestamp(10 + at));
+            if at == 1 {
+                assert!(why(Quality::UNCERTAIN_LAST_USABLE_VALUE).unwrap().contains("busy"));
+                assert_eq!((why(Quality::UNCERTAIN), why(Quality::GOOD)), (None, None), "of another quality nothing is known");
+            }
         }
+        assert_eq!(why(Quality::BAD_OUT_OF_SERVICE), None, "that is no Uncertain value");
         assert_eq!(
             written(&spool),
             [

@@ -331,8 +331,8 @@ impl OutcomeSink<'_> {
                 InputState { quality, value, at: answered.unwrap_or(Timestamp(0)) }
             });
             match result {
-                Ok(CalculationResult { value, quality, at }) if quality.is_good() => self.delivery.good(number, value, at),
-                Ok(CalculationResult { value, quality, at }) => self.delivery.uncertain(number, value, quality, at),
+                Ok(CalculationResult { value, quality, at, .. }) if quality.is_good() => self.delivery.good(number, value, at),
+                Ok(CalculationResult { value, quality, at, doubt }) => self.delivery.uncertain(number, value, quality, at, &doubt),
                 Err(NoResult { quality, reason }) => {
                     if self.trouble.is_none() {
                         self.trouble = Some(format!("tag {} ({}): {reason}", tag.definition.name, tag.address()));

@@ -40,7 +40,7 @@ use super::{
     stamp::{QualityFormat, StampFormat},
     topic_section::TopicSection,
 };
-use historian_collector::{Collector, ConfigProblem, DeviceConfig, SettingPosition, TagConfig, TagKey};
+use historian_collector::{Collector, ConfigProblem, DeviceConfig, SettingPosition, TagConfig, TagKey, filter_key::FilterKeys};
 use historian_model::{TagName, ValueType, tag::TagSource};
 use historian_tls::ClientTls;
 
@@ -123,6 +123,34 @@ pub struct SparkplugSection {
     /// Whether nodes are asked for a rebirth.
     #[serde(default)]
     pub rebirth: Option<bool>,
+    #[serde(default)]
+    pub exception_deadband: Option<f64>,
+    #[serde(default)]
+    pub exception_deadband_percent: Option<f64>,
+    #[serde(default)]
+    pub exception_min_ms: Option<u64>,
+    #[serde(default)]
+    pub exception_max_ms: Option<u64>,
+    #[serde(default)]
+    pub compression_deviation: Option<f64>,
+    #[serde(default)]
+    pub compression_deviation_percent: Option<f64>,
+    #[serde(default)]
+    pub compression_max_ms: Option<u64>,
+}
+
+impl SparkplugSection {
+    fn tag_filter(&self) -> FilterKeys {
+        FilterKeys {
+            deadband: self.exception_deadband,
+            deadband_percent: self.exception_deadband_percent,
+            exception_min_ms: self.exception_min_ms,
+            exception_max_ms: self.exception_max_ms,
+            deviation: self.compression_deviation,
+            deviation_percent: self.compression_deviation_percent,
+            compression_max_ms: self.compression_max_ms,
+        }
+    }
 }
 
 impl DeviceConfig for MqttConfig {
@@ -323,6 +351,10 @@ impl MqttChecks {
                 self.problem("sparkplug.groups", format!("{group:?} is no group id"));
             }
         }
+        let tag_filter = section.tag_filter();
+        if let Some((key, message)) = tag_filter.refused_of_any(None, None, true) {
+            self.problem(&format!("sparkplug.{key}"), message);
+        }
         let reorder = self.number("sparkplug.reorder_timeout_ms", section.reorder_timeout_ms, 5_000, 0, 600_000);
         match NamePattern::of_sparkplug(section.tag_name.as_deref().unwrap_or("{group}/{node}/{device}/{metric}")) {
             Ok(tag_name) => Some(SparkplugSettings {
@@ -331,6 +363,7 @@ impl MqttChecks {
                 tag_name,
                 reorder_timeout: Duration::from_millis(reorder),
                 rebirth: section.rebirth.unwrap_or(true),
+                tag_filter,
             }),
             Err(message) => {
                 self.problem("sparkplug.tag_name", message);

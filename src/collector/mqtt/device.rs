@@ -2,8 +2,11 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use super::{client::MqttVersion, connect::BrokerAddress, filter::MqttFilter, message::MessageForm, pattern::NamePattern};
-use historian_model::{TagDefinition, ValueType};
+use super::{
+    address::MqttAddress, client::MqttVersion, connect::BrokerAddress, filter::MqttFilter, message::MessageForm, pattern::NamePattern,
+};
+use historian_collector::filter_key::FilterKeys;
+use historian_model::{TagDefinition, ValueType, filter::TagFilter};
 
 /// A validated [`crate::MqttConfig`].
 #[derive(Clone, Debug)]
@@ -35,6 +38,8 @@ pub(super) struct SparkplugSettings {
     pub(super) tag_name: NamePattern,
     pub(super) reorder_timeout: Duration,
     pub(super) rebirth: bool,
+    /// Which samples of its tags are left out.
+    pub(super) tag_filter: FilterKeys,
 }
 
 /// Topics whose messages make tags.
@@ -47,6 +52,8 @@ pub(super) struct TopicRule {
     pub(super) value_type: Option<ValueType>,
     pub(super) unit: String,
     pub(super) stepped: Option<bool>,
+    /// Which samples of its tags are left out.
+    pub(super) tag_filter: FilterKeys,
 }
 
 /// One configured tag.
@@ -60,6 +67,19 @@ pub(super) struct MqttTag {
 }
 
 impl MqttSettings {
+    /// Which samples of a tag that it makes are left out, and what the tag cannot have of that, in words.
+    pub(super) fn fitting_filter(&self, tag: &TagDefinition) -> (TagFilter, Vec<String>) {
+        let address = tag.source.as_ref().and_then(|source| MqttAddress::parse(&source.address).ok());
+        let keys = address.and_then(|address| match address {
+            MqttAddress::Metric(_) => self.sparkplug.as_ref().map(|sparkplug| &sparkplug.tag_filter),
+            MqttAddress::Topic(of) => {
+                let rule = self.topics.iter().find(|rule| rule.filter.captures(&of.topic).is_some());
+                rule.map(|rule| &rule.tag_filter)
+            }
+        });
+        keys.map(|keys| keys.fitting(tag)).unwrap_or_default()
+    }
+
     /// What is subscribed to, in order: nothing that another filter covers, and the own state of a Sparkplug host first.
     pub(super) fn subscriptions(&self) -> Vec<String> {
         let mut filters = Vec::new();

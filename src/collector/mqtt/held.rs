@@ -112,6 +112,11 @@ impl HeldTags {
 
     /// Takes a value of a tag. A value of another type than the tag's is Bad, and told.
     pub fn take(&mut self, tag: usize, received: ReceivedValue) {
+        self.take_doubted(tag, received, "");
+    }
+
+    /// As [`HeldTags::take`]; `doubt` says why the value is Uncertain, where it is and that is known.
+    pub fn take_doubted(&mut self, tag: usize, received: ReceivedValue, doubt: &str) {
         let Some(held) = self.tags.get_mut(tag) else { return };
         let ReceivedValue { at, mut value, mut quality, retained, historical } = received;
         if let Some(other) = value.as_ref().filter(|value| value.value_type() != held.value_type) {
@@ -130,6 +135,9 @@ impl HeldTags {
         held.push(&self.spool, at, value.as_ref(), quality);
         if historical || held.last.as_ref().is_some_and(|last| at < last.timestamp) {
             return;
+        }
+        if !quality.is_good() && !quality.is_bad() {
+            self.status.explain(held.id, quality, doubt, &held.address);
         }
         held.last = Some(Sample { timestamp: at, value: value.clone(), quality: quality.0 });
         let ended = matches!(held.mark, Some(OutageMark::Bad { .. }));
@@ -281,6 +289,26 @@ mod tests {
         let mut held = HeldTags::new(&context);
         held.add(TagId(1), &TagDefinition::new(TagName::new("t").unwrap(), ValueType::F64), last);
         Bench { held, spool, clock, status }
+    }
+
+    #[test]
+    fn an_uncertain_value_has_its_reason_until_one_comes_of_which_nothing_is_known() {
+        let mut bench = bench(None);
+        bench.status.set_scene(bench.clock.clone(), vec![(TagId(1), TagName::new("t").unwrap())]);
+        let why = |bench: &Bench| bench.status.tag_states()[0].why_uncertain(Quality::UNCERTAIN).map(str::to_owned);
+        let uncertain = |at| ReceivedValue {
+            at: Some(at),
+            value: Some(Value::F64(1.0)),
+            quality: Quality::UNCERTAIN,
+            retained: false,
+            historical: false,
+        };
+        bench.held.take_doubted(0, uncertain(90), "it is rounded");
+        assert_eq!(why(&bench).as_deref(), Some("it is rounded"));
+        bench.held.take_doubted(0, uncertain(80), "a late one");
+        assert_eq!(why(&bench).as_deref(), Some("it is rounded"), "a late value is not the current one");
+        bench.held.take(0, uncertain(95));
+        assert_eq!(why(&bench), None, "the device itself says so");
     }
 
     impl Bench {

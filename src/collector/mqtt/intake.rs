@@ -1,7 +1,7 @@
 //! Messages on their way to tags: which tag a value is for, and tags made for values that have none.
 
 use std::{
-    collections::{BTreeSet, HashMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     sync::{Arc, atomic::Ordering},
     time::{Duration, Instant},
 };
@@ -55,6 +55,9 @@ pub(super) struct Intake<'device> {
     told: u32,
 }
 
+/// Why tags cannot have a filter that is configured for all of their kind: the first of them, and how many there are.
+type UnfitFilters = BTreeMap<String, (TagName, usize)>;
+
 /// A tag to be made, and the address that it is found by.
 struct ShownTag {
     definition: TagDefinition,
@@ -96,11 +99,14 @@ impl<'device> Intake<'device> {
                 intake.by_topic.entry(topic).or_default().push((number, form));
             }
         }
+        let mut unfit = UnfitFilters::new();
         for kept in &context.found.kept {
             let address = kept.definition.source.as_ref().map(|source| source.address.clone()).unwrap_or_default();
             intake.add(kept.id, &kept.definition, address, kept.last.clone());
             intake.found += 1;
+            intake.look_at_filter(&kept.definition, &mut unfit);
         }
+        intake.tell_unfit(&unfit);
         intake.count();
         intake
     }
@@ -262,6 +268,7 @@ impl<'device> Intake<'device> {
             self.held.fault(tag, at, Quality::BAD_DECODING_ERROR, &fault);
             return;
         }
+        let mut doubt = String::new();
         let value = match scalar {
             None | Some(Json::Null) if quality.is_bad() => None,
             None | Some(Json::Null) => {
@@ -278,11 +285,12 @@ impl<'device> Intake<'device> {
                         return;
                     };
                     quality = if quality.is_good() { Quality::UNCERTAIN } else { quality };
+                    doubt = told(&reason);
                     Some(rounded)
                 }
             },
         };
-        self.held.take(tag, ReceivedValue { at, value, quality, retained, historical: false });
+        self.held.take_doubted(tag, ReceivedValue { at, value, quality, retained, historical: false }, &doubt);
     }
 
     async fn found_tags(&mut self, rule: &TopicRule, wildcards: &[&str], topic: &str, payload: &[u8], retained: bool) {
@@ -379,6 +387,7 @@ impl<'device> Intake<'device> {
                 self.without(address, &format!("there is no tag {name}: the device made {most} tags by itself, which is its tags_max"));
             } else {
                 definition.source = Some(TagSource { device: self.device.name.clone(), address: address.clone() });
+                (definition.filter, _) = self.device.fitting_filter(&definition);
                 asked.push(ShownTag { definition, address });
             }
         }
@@ -386,13 +395,14 @@ impl<'device> Intake<'device> {
             return;
         }
         let made = self.maker.make(asked.iter().map(|shown| shown.definition.clone()).collect()).await;
-        let mut made_now = Vec::new();
+        let (mut made_now, mut unfit) = (Vec::new(), UnfitFilters::new());
         for (ShownTag { definition, address }, made) in asked.into_iter().zip(made) {
             match made {
                 Ok(id) => {
                     self.without_tag.remove(&address);
                     self.add(id, &definition, address, None);
                     self.found += 1;
+                    self.look_at_filter(&definition, &mut unfit);
                     made_now.push(id);
                 }
                 Err(reason) => self.without(address, &format!("there is no tag {}: {reason}", definition.name)),
@@ -402,11 +412,28 @@ impl<'device> Intake<'device> {
             return;
         }
         tracing::info!(device = self.device.name, tags = made_now.len(), "made tags for values that came");
+        self.tell_unfit(&unfit);
         // A topic may bring its tags one by one: only these are counted.
         self.status.items_wanted.store(self.held.count_all() as u64, Ordering::Relaxed);
         if self.refused.is_some() {
             DeviceStatus::count(&self.status.items_created, made_now.len() as u64);
             self.status.add_created(made_now);
+        }
+    }
+
+    /// Notes what a tag that was made cannot have of the filters that are configured for it.
+    fn look_at_filter(&self, definition: &TagDefinition, unfit: &mut UnfitFilters) {
+        for why in self.device.fitting_filter(definition).1 {
+            unfit.entry(why).or_insert_with(|| (definition.name.clone(), 0)).1 += 1;
+        }
+    }
+
+    /// One sentence for each reason, in the log and the status.
+    fn tell_unfit(&self, unfit: &UnfitFilters) {
+        for (why, (first, count)) in unfit {
+            let told = format!("no such filter of {count} tags that were made, first {first}: {why}");
+            tracing::warn!(device = self.device.name, "{told}");
+            self.status.record_error(self.clock.now(), told);
         }
     }
 
@@ -504,16 +531,17 @@ impl<'device> Intake<'device> {
     }
 
     fn take_reading(&mut self, tag: usize, reading: sparkplug::MetricReading) {
-        let sparkplug::MetricReading { at, value, quality, historical, .. } = reading;
+        let sparkplug::MetricReading { at, value, quality, historical, doubt, .. } = reading;
         let Some((wanted, address)) = self.held.get(tag).map(|held| (held.value_type, held.address.clone())) else { return };
         let received = |value, quality| ReceivedValue { at: Some(at.0), value, quality, retained: false, historical };
         match value.map(|value| super::edges::converted(value, wanted)).transpose() {
             Ok(Some((value, true))) => {
-                self.refuse(&address, "its value is rounded by an f64, and Uncertain; say `type = \"i64\"` or \"u64\"");
+                let rounded = "its value is rounded by an f64, and Uncertain; say `type = \"i64\"` or \"u64\"";
+                self.refuse(&address, rounded);
                 let quality = if quality.is_good() { Quality::UNCERTAIN } else { quality };
-                self.held.take(tag, received(Some(value), quality));
+                self.held.take_doubted(tag, received(Some(value), quality), rounded);
             }
-            Ok(value) => self.held.take(tag, received(value.map(|(value, _)| value), quality)),
+            Ok(value) => self.held.take_doubted(tag, received(value.map(|(value, _)| value), quality), &doubt),
             Err(reason) => {
                 self.refuse(&address, &reason);
                 if historical {

@@ -38,7 +38,7 @@ pub use config::MqttConfig;
 
 use device::MqttSettings;
 use historian_collector::{CheckRow, Collector, CollectorContext};
-use historian_model::{TagDefinition, TagId};
+use historian_model::{TagDefinition, TagId, filter::TagFilter};
 
 /// Collector of one MQTT broker. Made by [`MqttConfig`].
 #[derive(Debug)]
@@ -72,6 +72,10 @@ impl Collector for MqttCollector {
 
     fn keeps(&self, tag: &TagDefinition) -> bool {
         self.device.makes(tag)
+    }
+
+    fn filter_of(&self, tag: &TagDefinition) -> TagFilter {
+        self.device.fitting_filter(tag).0
     }
 
     fn fingerprint(&self) -> u64 {

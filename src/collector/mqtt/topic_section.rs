@@ -10,6 +10,7 @@ use super::{
     pattern::{NamePattern, NamePlace},
     stamp::{QualityFormat, StampFormat},
 };
+use historian_collector::filter_key::FilterKeys;
 use historian_model::ValueType;
 
 /// `[[mqtt.topic]]`
@@ -44,12 +45,38 @@ pub struct TopicSection {
     pub unit: String,
     #[serde(default)]
     pub stepped: Option<bool>,
+    #[serde(default)]
+    pub exception_deadband: Option<f64>,
+    #[serde(default)]
+    pub exception_deadband_percent: Option<f64>,
+    #[serde(default)]
+    pub exception_min_ms: Option<u64>,
+    #[serde(default)]
+    pub exception_max_ms: Option<u64>,
+    #[serde(default)]
+    pub compression_deviation: Option<f64>,
+    #[serde(default)]
+    pub compression_deviation_percent: Option<f64>,
+    #[serde(default)]
+    pub compression_max_ms: Option<u64>,
 }
 
 /// A key, and what is wrong with it.
 type KeyProblem = (&'static str, String);
 
 impl TopicSection {
+    fn tag_filter(&self) -> FilterKeys {
+        FilterKeys {
+            deadband: self.exception_deadband,
+            deadband_percent: self.exception_deadband_percent,
+            exception_min_ms: self.exception_min_ms,
+            exception_max_ms: self.exception_max_ms,
+            deviation: self.compression_deviation,
+            deviation_percent: self.compression_deviation_percent,
+            compression_max_ms: self.compression_max_ms,
+        }
+    }
+
     /// # Errors
     /// The first thing that is wrong, with its key.
     pub(super) fn rule(&self) -> Result<TopicRule, KeyProblem> {
@@ -105,7 +132,19 @@ impl TopicSection {
         let unknown = |name: &str| format!("unknown value type {name:?}; known are f64, f32, i64, u64, bool, string, state");
         let value_type: Option<ValueType> =
             self.value_type.as_deref().map(|name| name.parse().map_err(|_| ("type", unknown(name)))).transpose()?;
-        Ok(TopicRule { filter, tag_name, form, value_type, unit: self.unit.clone(), stepped: self.stepped })
+        let tag_filter = self.tag_filter();
+        for (key, percent, units) in [
+            ("exception_deadband_percent", self.exception_deadband_percent, "exception_deadband"),
+            ("compression_deviation_percent", self.compression_deviation_percent, "compression_deviation"),
+        ] {
+            if percent.is_some() {
+                return Err((key, format!("tags of topics have no range that it could be of; use {units}, in engineering units")));
+            }
+        }
+        if let Some(refused) = tag_filter.refused_of_any(value_type, self.stepped, false) {
+            return Err(refused);
+        }
+        Ok(TopicRule { filter, tag_name, form, value_type, unit: self.unit.clone(), stepped: self.stepped, tag_filter })
     }
 }
 

@@ -96,7 +96,7 @@ fn row(item: &OpcUaTag) -> CheckRow {
 
 async fn fill(device: &OpcUaSettings, limit: Duration, checked: &mut CheckedTags) -> Result<(), ConnectionFault> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let mut connection = OpcUaConnection::open(device, &clock).await?;
+    let mut connection = OpcUaConnection::open(device, 0, &clock).await?;
     let session = connection.session();
     let publisher = Publisher::default();
     let left_out = LeftOut::default();
@@ -143,6 +143,7 @@ async fn find(on: &On<'_>, checked: &mut CheckedTags, limit: Duration) -> Result
             continue;
         }
         names.insert(definition.name.clone(), place.to_string());
+        scan.unfiltered.extend(rule.unfit(&definition, &variable.path));
         count += 1;
         if first.len() < FOUND_SHOWN {
             first.push(rule.item(definition, place));
@@ -157,8 +158,7 @@ async fn find(on: &On<'_>, checked: &mut CheckedTags, limit: Duration) -> Result
     if count > device.tags_max {
         checked.told.push(format!("{} of them are beyond tags_max, which is {}", count - device.tags_max, device.tags_max));
     }
-    checked.told.extend(scan.untaken_in_words());
-    checked.told.extend(scan.notes.iter().cloned());
+    checked.told.extend(scan.in_words());
     for item in first {
         checked.rows.push(CheckRow { note: format!("would be made by itself, as {}", item.definition.value_type), ..row(&item) });
         checked.asked.push(false);

@@ -39,19 +39,20 @@ pub struct OpcUaConnection {
 }
 
 impl OpcUaConnection {
-    /// Connects. Ends within about three timeouts of the device, whatever the server does.
+    /// Connects; `found` is how many tags the globs of the device have made so far. Ends within about three timeouts of the device, whatever the
+    /// server does.
     ///
     /// # Errors
     /// Why not, in words that tell an operator where to look.
-    pub async fn open(device: &OpcUaSettings, clock: &Arc<dyn Clock>) -> Result<OpcUaConnection, ConnectionFault> {
-        guard::run(OpcUaConnection::open_unguarded(device, clock)).await?
+    pub async fn open(device: &OpcUaSettings, found: usize, clock: &Arc<dyn Clock>) -> Result<OpcUaConnection, ConnectionFault> {
+        guard::run(OpcUaConnection::open_unguarded(device, found, clock)).await?
     }
 
-    async fn open_unguarded(device: &OpcUaSettings, clock: &Arc<dyn Clock>) -> Result<OpcUaConnection, ConnectionFault> {
+    async fn open_unguarded(device: &OpcUaSettings, found: usize, clock: &Arc<dyn Clock>) -> Result<OpcUaConnection, ConnectionFault> {
         let identity = user::read_identity(&device.user).map_err(ConnectionFault::new)?;
         let store = pki::open(device).await.map_err(ConnectionFault::new)?;
         let config = client_config(device);
-        let limits = SieveLimits { text_bytes_max: device.text_bytes_max, handle_max: device.handles_max(), certificate: None };
+        let limits = SieveLimits { text_bytes_max: device.text_bytes_max, handle_max: device.handles_max(found), certificate: None };
         let nobody = Arc::new(opcua::sync::RwLock::new(CertificateStore::new(std::path::Path::new("/dev/null"))));
         let findings = Arc::new(ReplacedValues::default());
         let mut wire = WireConnector { url: device.endpoint.clone(), limits, store: nobody, clock: clock.clone(), findings };

@@ -232,10 +232,10 @@ impl Deliveries {
             let was_delivering = item.delivering;
             let mut run = Samples::new(item.value_type);
             let mut reading = item.read(first);
-            self.take(item, &mut run, &reading, received, now);
+            let mut oddity = self.take(item, &mut run, &reading, received, now);
             while let Some((_, next)) = values.next_if(|(next, _)| *next == index) {
                 reading = item.read(next);
-                self.take(item, &mut run, &reading, received, now);
+                oddity = self.take(item, &mut run, &reading, received, now);
             }
             // A first value, and one that the server kept over a cut, is older than its way.
             if let Some(source) = reading.source.filter(|_| was_delivering && item.meanwhile.is_none()) {
@@ -243,8 +243,12 @@ impl Deliveries {
             }
             item.restore(&mut run, reading.server, now);
             item.delivering = !reading.quality.is_bad();
-            if !item.delivering {
-                self.status.explain(item.id, reading.quality, &reading.problem, &item.address);
+            // A Good value is Uncertain where its time is not that of the device.
+            let odd = oddity.filter(|_| reading.quality.is_good());
+            let quality = item.last.as_ref().filter(|_| odd.is_some()).map_or(reading.quality, |last| Quality(last.quality));
+            if !quality.is_good() {
+                let why = odd.map_or(reading.problem, Oddity::text);
+                self.status.explain(item.id, quality, &why, &item.address);
             }
             let (id, delivering) = (item.id, item.delivering);
             if let Some(at) = item.came(&run) {
@@ -278,7 +282,8 @@ impl Deliveries {
         self.heard.store(self.clock.now().0, Ordering::Relaxed);
     }
 
-    fn take(&self, item: &mut MonitoredTag, run: &mut Samples, reading: &DataValueSample, received: Timestamp, now: i64) {
+    /// Takes a reading; answers what is odd about its time.
+    fn take(&self, item: &mut MonitoredTag, run: &mut Samples, reading: &DataValueSample, received: Timestamp, now: i64) -> Option<Oddity> {
         let oddity = item.take(run, reading, received, now);
         match oddity {
             Some(oddity) if !item.told_time => {
@@ -292,6 +297,7 @@ impl Deliveries {
             item.told_value = true;
             self.tell(&item.name, &reading.problem);
         }
+        oddity
     }
 
     /// What a person should know of a tag that delivers all the same: in the status, and in the log while it is not too much.

@@ -10,7 +10,7 @@ use super::{
     history::settings::HistorySettings,
     item::OpcUaTag,
 };
-use historian_model::TagDefinition;
+use historian_model::{TagDefinition, filter::TagFilter};
 
 /// A validated [`crate::OpcUaConfig`].
 #[derive(Clone, Debug)]
@@ -90,14 +90,22 @@ impl OpcUaSettings {
         rule.is_some_and(is_of) && !self.is_configured(&found)
     }
 
+    /// Which samples of a tag that it [`makes`](OpcUaSettings::makes) are left out.
+    pub(super) fn filter_of(&self, tag: &TagDefinition) -> TagFilter {
+        let place = tag.source.as_ref().and_then(|source| FoundAddress::parse(&source.address).ok());
+        let rule = place.and_then(|place| self.globs.iter().find(|rule| rule.wants(&place.path)));
+        rule.map(|rule| rule.tag_filter.fitting(tag).0).unwrap_or_default()
+    }
+
     /// Whether a configured tag takes the value at a place.
     pub(super) fn is_configured(&self, place: &FoundAddress) -> bool {
         self.configured.contains(&place.value())
     }
 
-    /// Handles of items that the server may be asked to use.
-    pub(super) fn handles_max(&self) -> u32 {
-        let found = if self.globs.is_empty() { 0 } else { self.tags_max };
+    /// Handles of items that the server may be asked to use where globs have made so many tags already: these stay where `tags_max` is less by
+    /// now, and are the reason that no more are made.
+    pub(super) fn handles_max(&self, found: usize) -> u32 {
+        let found = if self.globs.is_empty() { found } else { found.max(self.tags_max) };
         u32::try_from(self.items.len() + found).unwrap_or(u32::MAX)
     }
 }
@@ -109,4 +117,32 @@ pub(super) enum HostCheck {
     /// That of the endpoint.
     Endpoint,
     Name(String),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::OpcUaConfig;
+    use historian_collector::SettingPosition;
+
+    fn settings(keys: &str) -> OpcUaSettings {
+        let text = format!("name = \"d\"\nendpoint = \"opc.tcp://h:4840\"\nsecurity_policy = \"None\"\n{keys}\n");
+        let config: OpcUaConfig = toml::from_str(&text).unwrap();
+        let tag = historian_collector::TagConfig {
+            name: "t".to_owned(),
+            address: "nsu=urn:plant;i=1".to_owned(),
+            ..historian_collector::TagConfig::default()
+        };
+        let built = config.collector(SettingPosition::default(), vec![tag]).unwrap();
+        OpcUaSettings::clone(&built.device)
+    }
+
+    #[test]
+    fn every_tag_that_is_kept_has_a_handle_and_every_one_that_may_come() {
+        let bounded = settings("tags_max = 2\n[[glob]]\npath = \"**\"");
+        for (found, most) in [(0, 3), (2, 3), (5, 6)] {
+            assert_eq!(bounded.handles_max(found), most, "{found} tags of earlier runs");
+        }
+        assert_eq!(settings("tags_max = 2").handles_max(0), 1);
+    }
 }

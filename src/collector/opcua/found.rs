@@ -136,7 +136,7 @@ impl<'a> GlobTags<'a> {
     fn sort(&self, scan: &mut GlobScan, changes: &mut FoundChanges, seen: &mut HashSet<usize>) -> Vec<AskedTag> {
         let known = self.known.lock();
         let (mut asked, mut names): (Vec<AskedTag>, HashMap<TagName, String>) = (Vec::new(), HashMap::new());
-        let mut made = self.items.len() - self.items.configured();
+        let mut made = self.items.found();
         let (mut beyond, mut held_back) = (0_usize, 0_usize);
         for ScannedVariable { places, variable } in &scan.found {
             let before = places.iter().find_map(|place| {
@@ -146,6 +146,9 @@ impl<'a> GlobTags<'a> {
             if let Some((index, place)) = before {
                 seen.insert(index);
                 let item = self.items.item(index);
+                if let Some(rule) = self.rule(place) {
+                    scan.unfiltered.extend(rule.unfit(&item.definition, &variable.path));
+                }
                 if item.address != place.node {
                     let source = Some(TagSource { device: self.device.name.clone(), address: place.to_string() });
                     let definition = TagDefinition { source, ..item.definition.clone() };
@@ -173,6 +176,7 @@ impl<'a> GlobTags<'a> {
                 beyond += 1;
             } else {
                 made += 1;
+                scan.unfiltered.extend(rule.unfit(&definition, &variable.path));
                 names.insert(definition.name.clone(), place.to_string());
                 asked.push(AskedTag { place: place.clone(), definition, index: None });
             }
@@ -274,8 +278,7 @@ impl<'a> GlobTags<'a> {
 
     /// Says what differs from what was said of the scan before: in the log, and in the status.
     fn tell(&self, scan: &GlobScan, changes: &FoundChanges) {
-        let mut told = scan.untaken_in_words();
-        told.extend(scan.notes.iter().cloned());
+        let told = scan.in_words();
         let before = std::mem::replace(&mut self.known.lock().told, told.clone());
         for line in told.iter().filter(|line| !before.contains(line)) {
             tracing::warn!(device = self.device.name, "globs: {line}");

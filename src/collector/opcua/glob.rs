@@ -12,6 +12,7 @@ use super::{
 use historian_collector::{
     BrowsedVariable, TextPattern,
     browse::{element_path, plain},
+    filter_key::FilterKeys,
 };
 use historian_model::{TagDefinition, TagName, TagSelection, ValueType, tag::TagSource};
 
@@ -24,6 +25,8 @@ pub struct GlobRule {
     /// How its tags are monitored: an item of no node.
     pub template: OpcUaTag,
     pub stepped: Option<bool>,
+    /// Which samples of its tags are left out.
+    pub tag_filter: FilterKeys,
 }
 
 /// What stands in the braces of a pattern.
@@ -162,7 +165,13 @@ impl GlobRule {
         };
         definition.stepped = self.stepped.unwrap_or(definition.stepped);
         definition.check().map_err(|refused| refused.to_string())?;
+        (definition.filter, _) = self.tag_filter.fitting(&definition);
         Ok(definition)
+    }
+
+    /// What its tag cannot have of the filters of the glob, in words, each with the path of the variable.
+    pub fn unfit(&self, definition: &TagDefinition, path: &str) -> Vec<(String, String)> {
+        self.tag_filter.fitting(definition).1.into_iter().map(|why| (path.to_owned(), why)).collect()
     }
 
     /// How the tag of this definition is monitored.

@@ -10,6 +10,7 @@ use super::{
 };
 use historian_collector::{
     TagConfig, TextPattern,
+    filter_key::FilterKeys,
     not_available::NotAvailable,
     tag_key::{NOT_AVAILABLE, Setting},
 };
@@ -44,6 +45,20 @@ pub struct GlobSection {
     pub not_available: Option<NotAvailable>,
     #[serde(default)]
     pub stepped: Option<bool>,
+    #[serde(default)]
+    pub exception_deadband: Option<f64>,
+    #[serde(default)]
+    pub exception_deadband_percent: Option<f64>,
+    #[serde(default)]
+    pub exception_min_ms: Option<u64>,
+    #[serde(default)]
+    pub exception_max_ms: Option<u64>,
+    #[serde(default)]
+    pub compression_deviation: Option<f64>,
+    #[serde(default)]
+    pub compression_deviation_percent: Option<f64>,
+    #[serde(default)]
+    pub compression_max_ms: Option<u64>,
 }
 
 /// A key, and what is wrong with it.
@@ -62,12 +77,28 @@ impl GlobSection {
         if let Some(why) = self.not_available.as_ref().and_then(NotAvailable::device_problem) {
             problems.push(("not_available".to_owned(), why));
         }
+        let tag_filter = self.tag_filter();
+        if let Some((key, why)) = tag_filter.refused_of_any(None, self.stepped, true) {
+            problems.push((key.to_owned(), why));
+        }
         let template = self.template(device).map_err(|refused| problems.extend(refused));
         match (filter, tag_name, template) {
             (Ok(filter), Ok(tag_name), Ok(template)) if problems.is_empty() => {
-                Ok(GlobRule { filter, places, tag_name, template, stepped: self.stepped })
+                Ok(GlobRule { filter, places, tag_name, template, stepped: self.stepped, tag_filter })
             }
             _ => Err(problems),
+        }
+    }
+
+    fn tag_filter(&self) -> FilterKeys {
+        FilterKeys {
+            deadband: self.exception_deadband,
+            deadband_percent: self.exception_deadband_percent,
+            exception_min_ms: self.exception_min_ms,
+            exception_max_ms: self.exception_max_ms,
+            deviation: self.compression_deviation,
+            deviation_percent: self.compression_deviation_percent,
+            compression_max_ms: self.compression_max_ms,
         }
     }
 

@@ -56,7 +56,7 @@ use parking_lot::Mutex;
 
 use device::OpcUaSettings;
 use historian_collector::{BrowseAnswer, BrowseRequest, CertificateDecision, CheckRow, Collector, CollectorContext, LogonReport};
-use historian_model::{Clock, SystemClock, TagDefinition, TagId};
+use historian_model::{Clock, SystemClock, TagDefinition, TagId, filter::TagFilter};
 
 pub use config::OpcUaConfig;
 
@@ -102,6 +102,10 @@ impl Collector for OpcUaCollector {
 
     fn logon(&self) -> Option<LogonReport> {
         user::report(&self.device.user, SystemClock.now())
+    }
+
+    fn filter_of(&self, tag: &TagDefinition) -> TagFilter {
+        self.device.filter_of(tag)
     }
 
     fn certificate_decisions(&self) -> Vec<CertificateDecision> {

@@ -139,7 +139,7 @@ async fn attempt(
     let (device, context) = (unfit.device, unfit.context);
     let status = &context.status;
     let connected = tokio::select! {
-        connected = connect(device, context, kept) => connected,
+        connected = connect(device, unfit.items, context, kept) => connected,
         () = context.shutdown.cancelled() => return None,
     };
     let (mut connection, mut held, mut fresh) = match connected {
@@ -233,6 +233,7 @@ async fn attempt(
 /// Takes up the session of before a cut, or opens a new one. The last of the three is true for a new one.
 async fn connect(
     device: &OpcUaSettings,
+    items: &WantedItems,
     context: &CollectorContext,
     kept: &mut Option<KeptSession>,
 ) -> Result<(OpcUaConnection, Option<LinkSession>, bool), ConnectionFault> {
@@ -255,7 +256,7 @@ async fn connect(
             }
         }
         // Its subscriptions may outlive it, and be transferred.
-        return match OpcUaConnection::open(device, &context.clock).await {
+        return match OpcUaConnection::open(device, items.found(), &context.clock).await {
             Ok(connection) => Ok((connection, before.held, true)),
             Err(fault) => {
                 *kept = Some(before);
@@ -263,7 +264,7 @@ async fn connect(
             }
         };
     }
-    Ok((OpcUaConnection::open(device, &context.clock).await?, None, true))
+    Ok((OpcUaConnection::open(device, items.found(), &context.clock).await?, None, true))
 }
 
 /// Values that could not be taken as they came: told once each, and left out where they break more than themselves.

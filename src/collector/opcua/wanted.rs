@@ -43,6 +43,11 @@ impl WantedItems {
         self.configured
     }
 
+    /// Number of the others, which globs have made.
+    pub fn found(&self) -> usize {
+        self.len() - self.configured
+    }
+
     pub fn get(&self, index: usize) -> Option<Arc<OpcUaTag>> {
         self.all.lock().get(index).map(|item| item.tag.clone())
     }

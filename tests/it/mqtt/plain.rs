@@ -106,6 +106,33 @@ fn json_has_its_time_its_quality_and_its_name() {
 }
 
 #[test]
+fn tags_that_topics_make_have_the_filter_of_the_topic_where_they_can() {
+    let Some(mut plant) = plant(&format!("{METERS}exception_deadband = 5\n")) else { return };
+    let mut client = Client::plain(plant.port(), &[]);
+    let began = now_ms();
+    for (step, value) in [10, 12, 14, 20].into_iter().enumerate() {
+        client.command(&meter(value, began + step as i64));
+    }
+    let good = |value: f64| (Some(json!(value)), Quality::GOOD);
+    plant.until("the exception", SECONDS, |plant| values(plant, "meters/m1/v").last() == Some(&good(20.0)));
+    assert_eq!(values(&plant, "meters/m1/v"), [good(10.0), good(14.0), good(20.0)], "the exception, and what came before it");
+    let filter = |plant: &Plant, name: &str| plant.tags().remove(name).unwrap().filter;
+    let of_meter = filter(&plant, "meters/m1/v").unwrap();
+    assert_eq!((of_meter.exception_deadband, of_meter.error_bound), (Some(5.0), Some(10.0)));
+    let text = json!({ "publish": "meters/m2", "text": json!({ "v": "on", "ts": began }).to_string(), "qos": 1 });
+    client.command(&text);
+    plant.until_told(&["no such filter of 1 tags", "meters/m2/v", "exception_deadband is 5"]);
+    assert_eq!(filter(&plant, "meters/m2/v"), None);
+
+    // What is configured while it is away holds for tags of before.
+    let written = std::fs::read_to_string(&plant.file).unwrap();
+    plant.stop();
+    std::fs::write(&plant.file, written.replace("exception_deadband = 5", "exception_deadband = 50")).unwrap();
+    plant.start();
+    assert_eq!(filter(&plant, "meters/m1/v").unwrap().exception_deadband, Some(50.0));
+}
+
+#[test]
 fn text_is_a_number_a_state_or_a_text_and_an_empty_one_is_none() {
     let Some(plant) = plant("[[mqtt.topic]]\nfilter = \"plain/#\"\ntag_name = \"{topic}\"\npayload = \"text\"\n") else { return };
     let mut client = Client::plain(plant.port(), &[]);

@@ -289,3 +289,31 @@ fn the_gaps_of_a_tag_are_told_under_its_new_name_and_one_whose_names_are_both_ta
     assert!(id(&historian, "plc/level") == made && id(&historian, "plc/a") != made);
     historian.stop().unwrap();
 }
+
+#[test]
+fn who_names_a_tag_exactly_does_not_follow_its_new_name_and_is_told() {
+    let site = Site::new();
+    let named = "[[retention]]\ntags = [\"lab/**\"]\nage = \"10y\"\n\n[[retention]]\ntags = [\"plant/old\", \"lab/ph\"]\nage = \"10y\"\n\n\
+                 [[view]]\nname = \"shift\"\ntags = [\"plant/old\", \"lab/*\"]\ninterval = \"8h\"\n";
+    site.configure(&format!("tag_files = [\"written.csv\"]\n\n{named}"));
+    fs::write(site.path("written.csv"), "name,type\nlab/ph,f64\n").unwrap();
+    let mut historian = site.start("");
+    fs::write(site.path("more.csv"), "name,type\nplant/old,f64\n").unwrap();
+    told(&historian, &["tag", "import", site.path("more.csv").to_str().unwrap()]);
+    let rename = |from: &str, to: &str| -> Json {
+        serde_json::from_str(told(&historian, &["tag", "rename", from, to, "--format", "json"]).trim()).unwrap()
+    };
+    assert_eq!(rename("plant/old", "plant/new")["still_named_by"], serde_json::json!(["retention[2]", "view shift"]));
+    assert_eq!(rename("plant/new", "plant/old")["still_named_by"], serde_json::json!([]), "globs go by the new name");
+    let line = told(&historian, &["tag", "rename", "plant/old", "plant/new"]);
+    assert!(line.contains("plant/old is still named by retention[2], view shift, which do not follow"), "{line}");
+
+    fs::write(site.path("written.csv"), "name,type,renamed_from\nlab/acidity,f64,lab/ph\n").unwrap();
+    let reload = |historian: &Historian| -> Json { serde_json::from_str(told(historian, &["reload", "--format", "json"]).trim()).unwrap() };
+    let reloaded = reload(&historian);
+    let left = "lab/ph is lab/acidity now, and still named by retention[2], which do not follow";
+    assert_eq!(reloaded["left_behind"], serde_json::json!([left]), "{reloaded}");
+    assert_eq!(reload(&historian)["left_behind"], serde_json::json!([]), "nothing is renamed twice");
+    historian.wait("told in the log", |historian| historian.log().contains(left));
+    historian.stop().unwrap();
+}

@@ -61,6 +61,21 @@ fn what_is_wrong_is_told_with_its_key() {
             "json",
         ),
         ("endpoint = \"h:1\"\ntopic = [{ filter = \"a\", tag_name = \"x\", type = \"int\" }]", "b.topic[1].type", "i64"),
+        (
+            "endpoint = \"h:1\"\ntopic = [{ filter = \"a\", tag_name = \"x\", exception_deadband_percent = 1 }]",
+            "b.topic[1].exception_deadband_percent",
+            "use exception_deadband",
+        ),
+        (
+            "endpoint = \"h:1\"\ntopic = [{ filter = \"a\", tag_name = \"x\", type = \"bool\", compression_deviation = 1 }]",
+            "b.topic[1].compression_deviation",
+            "f64 or f32",
+        ),
+        (
+            "endpoint = \"h:1\"\nsparkplug = { host_id = \"a\", compression_max_ms = 5000 }",
+            "b.sparkplug.compression_max_ms",
+            "without compression_deviation",
+        ),
         ("endpoint = \"h:1\"", "b.tag", "nothing is collected"),
     ] {
         let told_all = built(device, &[]).err().unwrap_or_default();

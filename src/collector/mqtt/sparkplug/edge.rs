@@ -409,8 +409,10 @@ impl EdgeTable {
         if intake.readings.len() >= most.saturating_mul(2) {
             return self.refuse(Some(metric.to_string()), format!("its message has more than {most} readings"), events);
         }
+        let mut doubt = reading.problem.clone().unwrap_or_default();
         if intake.is_unsure && reading.quality.is_good() {
             reading.quality = Quality::UNCERTAIN;
+            doubt = "its alias may be that of another birth than the last one that came".to_owned();
         }
         let received = intake.context.received;
         let (at, odd) = reading_time(at, intake.payload.timestamp, received);
@@ -423,7 +425,7 @@ impl EdgeTable {
         }
         let ScalarReading { value, quality, .. } = reading;
         let mut tell = |at, historical, value| {
-            let reading = MetricReading { at, value, quality, value_type, historical };
+            let reading = MetricReading { at, value, quality, value_type, historical, doubt: doubt.clone() };
             intake.readings.push(HostEvent::Reading { edge: self.name.clone(), metric: metric.clone(), reading });
         };
         let mut latest = at;

@@ -143,6 +143,8 @@ pub struct MetricReading {
     pub value_type: ValueType,
     /// True for what the edge kept while it had no link, and for what a birth repeats of the time before a death: not the current value.
     pub historical: bool,
+    /// Why the value is Uncertain, in words; empty where it is not, or the edge itself says so.
+    pub doubt: String,
 }
 
 /// Bounds of the host, each with a refusal in words where it is met.

@@ -36,7 +36,7 @@ pub(super) async fn run(device: &OpcUaSettings, request: &BrowseRequest) -> Resu
     let filter = PathFilter::parse(&request.paths)?;
     let until = Instant::now() + request.timeout;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let mut connection = OpcUaConnection::open(device, &clock).await.map_err(|fault| fault.message)?;
+    let mut connection = OpcUaConnection::open(device, 0, &clock).await.map_err(|fault| fault.message)?;
     let session = connection.session();
     let publisher = Publisher::default();
     let work = list(&session, device, &filter, request.variables_max, until);

@@ -26,6 +26,8 @@ pub struct GlobScan {
     pub found: Vec<ScannedVariable>,
     /// Paths of the others, and why.
     pub untaken: Vec<(String, String)>,
+    /// Paths of variables whose tags cannot have a filter of their glob, and why.
+    pub unfiltered: Vec<(String, String)>,
     /// What was not looked at, and why.
     pub notes: Vec<String>,
     /// What was not found is not there.
@@ -42,14 +44,21 @@ pub struct ScannedVariable {
 }
 
 impl GlobScan {
-    /// The untaken variables by what they have in common, in a sentence each.
-    pub fn untaken_in_words(&self) -> Vec<String> {
-        let mut by_reason: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-        for (path, why) in &self.untaken {
-            by_reason.entry(why).or_default().push(path);
-        }
-        by_reason.into_iter().map(|(why, paths)| format!("no tag of {}: {why}", named(&paths))).collect()
+    /// What there is to say: the variables without a tag or a filter by what they have in common, in a sentence each, and what was not looked at.
+    pub fn in_words(&self) -> Vec<String> {
+        let mut told = by_reason("no tag of", &self.untaken);
+        told.extend(by_reason("no such filter of", &self.unfiltered));
+        told.extend(self.notes.iter().cloned());
+        told
     }
+}
+
+fn by_reason(what: &str, variables: &[(String, String)]) -> Vec<String> {
+    let mut by_reason: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for (path, why) in variables {
+        by_reason.entry(why).or_default().push(path);
+    }
+    by_reason.into_iter().map(|(why, paths)| format!("{what} {}: {why}", named(&paths))).collect()
 }
 
 /// The first of some names, and how many there are.
@@ -131,6 +140,6 @@ mod tests {
             ..GlobScan::default()
         };
         let told = ["no tag of 5 variables, first a/0, a/1, a/2: a structure", "no tag of b: nobody may read it"];
-        assert_eq!(scan.untaken_in_words(), told);
+        assert_eq!(scan.in_words(), told);
     }
 }

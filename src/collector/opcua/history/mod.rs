@@ -99,7 +99,7 @@ pub(super) async fn run(source: &HistorySource<'_>) -> Infallible {
         backlog,
         settings,
         nodes: HashMap::new(),
-        namespaces: None,
+        namespaces: Vec::new(),
         nodes_per_request: settings.nodes_per_request,
         values_per_request: settings.values_per_request,
         told: 0,
@@ -129,7 +129,8 @@ struct HistoryReader<'a> {
     backlog: &'a HistoryBacklog,
     settings: HistorySettings,
     nodes: HashMap<usize, HistoryNode>,
-    namespaces: Option<Vec<String>>,
+    /// As they were read last; the server may add some.
+    namespaces: Vec<String>,
     /// They shrink where the server finds a request too large.
     nodes_per_request: usize,
     values_per_request: u32,
@@ -292,17 +293,17 @@ impl HistoryReader<'_> {
     /// Reads of nodes that are new in this session whether they have a history.
     async fn look(&mut self, taken: &[TakenHole]) -> Result<(), String> {
         let (session, timeout) = (self.source.session, self.source.device.timeout);
-        let namespaces = match &mut self.namespaces {
-            Some(namespaces) => namespaces,
-            none => none.insert(read::namespaces(session, timeout).await.map_err(|fault| fault.message)?),
-        };
+        let indexes: BTreeSet<usize> = taken.iter().map(|one| one.index).collect();
+        let addresses = indexes.into_iter().map(|index| (index, self.source.items.item(index).address.clone()));
+        let is_new = |(index, address): &(usize, NodeAddress)| self.nodes.get(index).is_none_or(|known| known.address != *address);
+        let new: Vec<(usize, NodeAddress)> = addresses.filter(is_new).collect();
+        // A hole ends with a live value: the namespace of its node is there, and may have come since they were read.
+        if new.iter().any(|(_, address)| address.resolve(&self.namespaces).is_none()) {
+            self.namespaces = read::namespaces(session, timeout).await.map_err(|fault| fault.message)?;
+        }
         let mut unknown = Vec::new();
-        for index in taken.iter().map(|one| one.index).collect::<BTreeSet<usize>>() {
-            let address = self.source.items.item(index).address.clone();
-            if self.nodes.get(&index).is_some_and(|known| known.address == address) {
-                continue;
-            }
-            if let Some(node) = address.resolve(namespaces) {
+        for (index, address) in new {
+            if let Some(node) = address.resolve(&self.namespaces) {
                 unknown.push((index, address, node));
             } else {
                 let node = Err("the server does not have its namespace".to_owned());
