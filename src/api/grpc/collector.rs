@@ -34,7 +34,8 @@ impl CollectorService for CollectorRpc {
 fn message(device: &DeviceStatus, bytes_max: usize) -> v1::DeviceStatus {
     let mut view = device.view();
     view.last_error = status::shortened(&view.last_error);
-    let mut left = bytes_max.saturating_sub(view.last_error.len() + device.device.len() + device.endpoint.len() + COUNTERS_BYTES);
+    let endpoint = device.endpoint_in_use();
+    let mut left = bytes_max.saturating_sub(view.last_error.len() + device.device.len() + endpoint.len() + COUNTERS_BYTES);
     let mut fits = |bytes: usize| {
         let fits = left.checked_sub(bytes);
         left = fits.unwrap_or(0);
@@ -48,7 +49,7 @@ fn message(device: &DeviceStatus, bytes_max: usize) -> v1::DeviceStatus {
     v1::DeviceStatus {
         device: device.device.clone(),
         protocol: device.protocol.to_owned(),
-        endpoint: device.endpoint.clone(),
+        endpoint,
         state: device.state().as_str().to_owned(),
         connects: device.connects.load(Ordering::Relaxed),
         requests: device.requests.load(Ordering::Relaxed),

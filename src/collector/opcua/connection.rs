@@ -38,15 +38,16 @@ pub struct OpcUaConnection {
 }
 
 impl OpcUaConnection {
-    /// Connects. Ends within about three timeouts of the device, whatever the server does.
+    /// Connects to the server at `url`, which is one of the endpoints of the device. Ends within about three timeouts of the device, whatever
+    /// the server does.
     ///
     /// # Errors
     /// Why not, in words that tell an operator where to look.
-    pub async fn open(device: &OpcUaSettings, clock: &Arc<dyn Clock>) -> Result<OpcUaConnection, ConnectionFault> {
-        guard::run(OpcUaConnection::open_unguarded(device, clock)).await?
+    pub async fn open(device: &OpcUaSettings, url: &str, clock: &Arc<dyn Clock>) -> Result<OpcUaConnection, ConnectionFault> {
+        guard::run(OpcUaConnection::open_unguarded(device, url, clock)).await?
     }
 
-    async fn open_unguarded(device: &OpcUaSettings, clock: &Arc<dyn Clock>) -> Result<OpcUaConnection, ConnectionFault> {
+    async fn open_unguarded(device: &OpcUaSettings, url: &str, clock: &Arc<dyn Clock>) -> Result<OpcUaConnection, ConnectionFault> {
         let identity = match (&device.user, &device.password_file) {
             (Some(user), Some(file)) => {
                 IdentityToken::new_user_name(user.as_str(), pki::read_password(file).map_err(ConnectionFault::new)?)
@@ -58,9 +59,11 @@ impl OpcUaConnection {
         let limits = SieveLimits { text_bytes_max: device.text_bytes_max, handle_max: device.handles_max(), certificate: None };
         let nobody = Arc::new(opcua::sync::RwLock::new(CertificateStore::new(std::path::Path::new("/dev/null"))));
         let findings = Arc::new(ReplacedValues::default());
-        let mut wire = WireConnector { url: device.endpoint.clone(), limits, store: nobody, clock: clock.clone(), findings };
+        let mut wire = WireConnector { url: url.to_owned(), limits, store: nobody, clock: clock.clone(), findings };
         let offered = within(device.timeout, "discovery", discover(device, &config, &wire, clock.now())).await??;
-        let endpoint = endpoint::choose(device, &offered).map_err(ConnectionFault::new)?;
+        let mut endpoint = endpoint::choose(device, &offered).map_err(ConnectionFault::new)?;
+        // The way there is the configured one: behind a port mapping or in a container the server knows itself by other names.
+        endpoint.endpoint_url = endpoint::with_path_of(url, endpoint.endpoint_url.as_ref()).into();
         pki::judge(device, &store, &endpoint, clock.now()).map_err(ConnectionFault::new)?;
         wire.url = endpoint.endpoint_url.as_ref().to_owned();
         wire.store = store.clone();
@@ -168,13 +171,13 @@ async fn discover(
     let what = "discovery";
     let fail = |error: opcua::types::Error| ConnectionFault::library(what, &error);
     let channel = SessionBuilder::new(config)
-        .connect_to_endpoint_directly(device.endpoint.as_str())
+        .connect_to_endpoint_directly(wire.url.as_str())
         .and_then(|builder| builder.build_channel(wire.store.clone()))
         .map_err(fail)?;
     let mut transport = channel.connect_no_retry(wire).await.map_err(fail)?;
     let request = GetEndpointsRequest {
         request_header: RequestHeader::new(&NodeId::null(), &protocol_time(now), 1),
-        endpoint_url: device.endpoint.as_str().into(),
+        endpoint_url: wire.url.as_str().into(),
         locale_ids: None,
         profile_uris: None,
     };

@@ -30,6 +30,10 @@ pub enum End {
     Subscriptions,
     /// The server has forgotten the session.
     Session,
+    /// The server says that it is not to be used now.
+    Standby,
+    /// The member of this number in the set of redundant servers is better.
+    Better(usize),
 }
 
 impl ConnectionFault {
@@ -50,6 +54,12 @@ impl ConnectionFault {
 
     pub fn library(what: &str, error: &opcua::types::Error) -> ConnectionFault {
         ConnectionFault::status(what, error.status(), &error.to_string())
+    }
+
+    /// The same in the words of a set: which server it was, and which may take its place.
+    pub fn of_server(self, endpoint: &str, instead: Option<&str>) -> ConnectionFault {
+        let next = instead.map(|endpoint| format!("; fails over to {endpoint}")).unwrap_or_default();
+        ConnectionFault { message: format!("{endpoint}: {}{next}", self.message), ..self }
     }
 }
 
