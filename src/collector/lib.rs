@@ -73,6 +73,11 @@ pub trait Collector: Send + Sync + 'static {
     /// Address of the device, as configured.
     fn endpoint(&self) -> &str;
 
+    /// Addresses of further devices that may take the place of that at [`Collector::endpoint`]; none where there is no redundancy.
+    fn redundant_endpoints(&self) -> &[String] {
+        &[]
+    }
+
     /// Name of a port of this machine that only one device can have, such as that of a serial line.
     fn exclusive_port(&self) -> Option<&str> {
         None

@@ -49,6 +49,7 @@ impl DeviceState {
 pub struct DeviceStatus {
     pub device: String,
     pub protocol: &'static str,
+    /// As configured; of a set of redundant servers the first.
     pub endpoint: String,
     /// Connections made.
     pub connects: AtomicU64,
@@ -148,6 +149,8 @@ pub enum TagTrouble {
 #[derive(Debug, Default, Clone)]
 struct Changing {
     state: DeviceState,
+    /// Of a set of redundant servers, the one connected to last; empty otherwise.
+    endpoint: String,
     last_error: String,
     last_error_at: Timestamp,
     last_good_at: Timestamp,
@@ -359,6 +362,17 @@ impl DeviceStatus {
         self.items_delivering.load(Ordering::Relaxed).saturating_sub(refused as u64)
     }
 
+    /// The endpoint that is connected to; without a connection, that of the last one. The configured one where there was none.
+    pub fn endpoint_in_use(&self) -> String {
+        let changing = self.changing.lock();
+        if changing.endpoint.is_empty() { self.endpoint.clone() } else { changing.endpoint.clone() }
+    }
+
+    /// Notes which of several endpoints is connected to.
+    pub fn set_endpoint_in_use(&self, endpoint: &str) {
+        endpoint.clone_into(&mut self.changing.lock().endpoint);
+    }
+
     pub fn set_state(&self, state: DeviceState) {
         self.changing.lock().state = state;
     }
@@ -378,7 +392,7 @@ impl DeviceStatus {
     }
 
     pub fn view(&self) -> StatusView {
-        let Changing { state, last_error, last_error_at, last_good_at, holes } = self.changing.lock().clone();
+        let Changing { state, last_error, last_error_at, last_good_at, holes, .. } = self.changing.lock().clone();
         StatusView { state, last_error, last_error_at, last_good_at, holes }
     }
 

@@ -30,6 +30,7 @@ mod opcua;
 mod opcua_browse;
 mod opcua_glob;
 mod opcua_history;
+mod opcua_redundancy;
 mod opcua_session;
 mod opcua_times;
 mod opcua_users;

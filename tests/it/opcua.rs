@@ -515,6 +515,8 @@ fn what_is_wrong_with_a_configuration_is_said_with_its_line() {
         ("opc.tcp://h:4840", "http://h", 1, "endpoint", "opc.tcp://"),
         ("opc.tcp://h:4840", "opc.tcp://", 1, "endpoint", "host:port"),
         ("opc.tcp://h:4840", "opc.tcp://h:99999", 1, "endpoint", "port"),
+        ("\"None\"", "\"None\"\nredundant_endpoints = [\"h:4840\"]", 1, "redundant_endpoints", "opc.tcp://"),
+        ("\"None\"", "\"None\"\nredundant_endpoints = [\"opc.tcp://h:4840\"]", 1, "redundant_endpoints", "there twice"),
         ("\"None\"", "\"Basic1\"", 1, "security_policy", "known are None, Basic256Sha256"),
         ("\"None\"", "\"Basic256\"", 1, "security_policy", "withdrawn"),
         ("\"None\"", "\"Basic256Sha256\"", 1, "pki_dir", "certificates"),

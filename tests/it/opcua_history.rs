@@ -24,7 +24,7 @@ const SECOND: i64 = 1_000_000_000;
 const FORGETFUL: [&str; 2] = ["--no-reactivation", "--no-transfer"];
 
 /// Time and bits of the value.
-type Stored = (i64, u64);
+pub type Stored = (i64, u64);
 
 /// A server of two nodes with histories, and where the historian keeps its data.
 struct Plant {
@@ -84,7 +84,7 @@ impl Plant {
     }
 }
 
-fn await_that<T>(what: &str, look: impl Fn() -> Option<T>) -> T {
+pub fn await_that<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     let until = Instant::now() + PATIENCE;
     loop {
         if let Some(found) = look() {
@@ -96,7 +96,7 @@ fn await_that<T>(what: &str, look: impl Fn() -> Option<T>) -> T {
 }
 
 /// Good samples of a tag, as time and bits.
-fn good(rows: &[Row]) -> Vec<Stored> {
+pub fn good(rows: &[Row]) -> Vec<Stored> {
     rows.iter().filter(|row| is_good(row)).map(|row| (row.0, row.1.parse::<f64>().unwrap().to_bits())).collect()
 }
 

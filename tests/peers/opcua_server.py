@@ -9,6 +9,7 @@ Prints `ready <port>` when it listens. Each input line is a JSON object, answere
   {"count": true}   -> `done <sessions> <subscriptions> <items>`
   {"opened": true}                                                      -> `done <count>`; secure channels opened and renewed so far
   {"change": [node, ...], "period_ms": n}   -> `done <count>`; nodes of --history change by themselves from now on
+  {"level": n}                              -> `done n`; its ServiceLevel
   {"halt": true}                            -> `done <steps>`; they do not any more
   {"history": node}                         -> `done [[source_ns, value], ...]`
   {"reads": true}                           -> `done [[node, start_ns, end_ns], ...]`; what was asked of histories so far
@@ -305,6 +306,10 @@ async def main():
             print("done", issuer_of_tokens.issue(*command["issue"]), flush=True)
         elif "shown" in command:
             print("done", json.dumps(issuer_of_tokens.shown), flush=True)
+        elif "level" in command:
+            level = server.get_node(ua.NodeId(ua.ObjectIds.Server_ServiceLevel))
+            await level.write_value(ua.Variant(command["level"], ua.VariantType.Byte))
+            print("done", command["level"], flush=True)
         elif "opened" in command:
             print("done", channels.opened, flush=True)
         elif "add" in command:

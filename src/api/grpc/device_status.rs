@@ -74,7 +74,8 @@ impl AnswerRoom {
 fn whole(device: &DeviceStatus, bytes_max: usize) -> v1::DeviceStatus {
     let mut view = device.view();
     view.last_error = status::shortened(&view.last_error);
-    let mut room = AnswerRoom::of(bytes_max, device, &[&view.last_error, &device.endpoint]);
+    let endpoint = device.endpoint_in_use();
+    let mut room = AnswerRoom::of(bytes_max, device, &[&view.last_error, &endpoint]);
     let (undelivered_tags, undelivered) = device.undelivered(UNDELIVERED_MAX);
     let (pace, backlog) = (device.pace(), device.backlog());
     let undelivered = room.undelivered(undelivered);
@@ -82,7 +83,7 @@ fn whole(device: &DeviceStatus, bytes_max: usize) -> v1::DeviceStatus {
     v1::DeviceStatus {
         device: device.device.clone(),
         protocol: device.protocol.to_owned(),
-        endpoint: device.endpoint.clone(),
+        endpoint,
         state: device.state().as_str().to_owned(),
         connects: device.connects.load(Ordering::Relaxed),
         requests: device.requests.load(Ordering::Relaxed),

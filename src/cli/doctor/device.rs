@@ -20,6 +20,7 @@ async fn one(collector: Arc<dyn Collector>, timeout: Duration) -> Diagnosis {
     let name = format!("{} {} at {}", collector.protocol(), collector.device(), collector.endpoint());
     if collector.exclusive_port().is_none()
         && let Some(trouble) = unreachable(&name, collector.endpoint(), timeout).await
+        && all_unreachable(&name, collector.redundant_endpoints(), timeout).await
     {
         return trouble;
     }
@@ -45,6 +46,16 @@ async fn one(collector: Arc<dyn Collector>, timeout: Duration) -> Diagnosis {
             if bad.len() == rows.len() { Diagnosis::fail(CHECK, told, remedy) } else { Diagnosis::warn(CHECK, told, remedy) }
         }
     }
+}
+
+/// Whether none of the further endpoints can be connected to; the check tells of each.
+async fn all_unreachable(name: &str, endpoints: &[String], timeout: Duration) -> bool {
+    for endpoint in endpoints {
+        if unreachable(name, endpoint, timeout).await.is_none() {
+            return false;
+        }
+    }
+    true
 }
 
 /// Why no connection can be made over the network, if so.

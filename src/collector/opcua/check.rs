@@ -2,7 +2,7 @@
 //!
 //! Reading shows value and type; only a subscription shows what the collector will meet: a filter that the node does not allow, a quota of
 //! items, longer intervals and shorter queues than asked for, a source time that stands still. The subscriptions are as the collector makes
-//! them, live for a few publishing intervals, and are deleted.
+//! them, live for a few publishing intervals, and are deleted. Of a set of redundant servers each is asked, all at once.
 
 use std::{
     collections::HashMap,
@@ -10,6 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use futures::future::join_all;
 use opcua::types::{DataValue, StatusCode, VariableId};
 use parking_lot::Mutex;
 
@@ -25,6 +26,7 @@ use super::{
     nearest,
     publish::{NotificationSink, Publisher},
     read,
+    redundancy::level::ServiceLevel,
     subscribe::{self, LinkSession},
     subscription::On,
     times::{self, Oddity, TagTimes},
@@ -51,16 +53,56 @@ const SUGGESTED_FOR_MAX: usize = 20;
 /// A row per tag in the order of the tags, then one for each of the first tags that the globs would make; and what is said of the globs, in
 /// sentences. Ends within about `timeout`.
 pub(super) async fn run(device: &OpcUaSettings, timeout: Duration) -> (Vec<CheckRow>, Vec<String>) {
+    let looks = (0..device.servers()).map(|member| look(device, device.endpoint_of(member), timeout));
+    let mut servers = Box::pin(join_all(looks)).await;
+    if !device.is_redundant() {
+        return servers.pop().map(|checked| (checked.rows, checked.told)).unwrap_or_default();
+    }
+    let endpoints = (0..device.servers()).map(|member| device.endpoint_of(member));
+    joined(endpoints.zip(servers).collect())
+}
+
+/// Of a set: the rows of the first server that could be used, with what is wrong at the others, and sentences about each.
+fn joined(mut servers: Vec<(&str, CheckedTags)>) -> (Vec<CheckRow>, Vec<String>) {
+    let mut told = Vec::new();
+    for (endpoint, checked) in &servers {
+        told.push(format!("{endpoint}: {}", checked.summary()));
+        told.extend(checked.told.iter().map(|sentence| format!("{endpoint}: {sentence}")));
+    }
+    let shown = servers.iter().position(|(_, checked)| checked.failed.is_empty()).unwrap_or_default();
+    let mut rows = servers.remove(shown).1.rows;
+    let places: HashMap<String, usize> = rows.iter().enumerate().map(|(place, row)| (row.tag.clone(), place)).collect();
+    for (endpoint, checked) in servers {
+        if !checked.failed.is_empty() {
+            // A set that lacks a server is not as it is configured, and all its tags but one would be so for no reason of their own.
+            if let Some(row) = rows.first_mut().filter(|row| row.error != checked.failed) {
+                remark(&mut row.error, &format!("{endpoint} of its set cannot be used: {}", checked.failed));
+            }
+            continue;
+        }
+        for other in checked.rows.iter().filter(|other| !other.error.is_empty()) {
+            if let Some(&place) = places.get(&other.tag)
+                && rows[place].error != other.error
+            {
+                remark(&mut rows[place].error, &format!("at {endpoint}: {}", other.error));
+            }
+        }
+    }
+    (rows, told)
+}
+
+/// What one server answers.
+async fn look(device: &OpcUaSettings, endpoint: &str, timeout: Duration) -> CheckedTags {
     let mut checked = CheckedTags { rows: device.items.iter().map(row).collect(), ..CheckedTags::default() };
     checked.asked = vec![false; checked.rows.len()];
-    let ended = Box::pin(tokio::time::timeout(timeout, fill(device, timeout, &mut checked))).await;
+    let ended = Box::pin(tokio::time::timeout(timeout, fill(device, endpoint, timeout, &mut checked))).await;
     let error = match ended {
-        Ok(Ok(())) => return (checked.rows, checked.told),
+        Ok(Ok(())) => return checked,
         Ok(Err(fault)) => fault.message,
         Err(_) => format!("no answer within {} ms", timeout.as_millis()),
     };
-    for (row, asked) in checked.rows.iter_mut().zip(checked.asked) {
-        if asked {
+    for (row, asked) in checked.rows.iter_mut().zip(&checked.asked) {
+        if *asked {
             remark(&mut row.note, &format!("not subscribed to: {error}"));
         } else {
             row.error.clone_from(&error);
@@ -69,7 +111,8 @@ pub(super) async fn run(device: &OpcUaSettings, timeout: Duration) -> (Vec<Check
     if !device.globs.is_empty() && checked.told.is_empty() {
         checked.told.push(format!("the globs found nothing: {error}"));
     }
-    (checked.rows, checked.told)
+    checked.failed = error;
+    checked
 }
 
 /// What is known by now.
@@ -79,6 +122,22 @@ struct CheckedTags {
     /// Whether the server has answered for the tag of a row.
     asked: Vec<bool>,
     told: Vec<String>,
+    /// What a server of a set says of itself.
+    level: Option<ServiceLevel>,
+    /// Why not everything could be asked; empty where it was.
+    failed: String,
+}
+
+impl CheckedTags {
+    /// A sentence about a server of a set.
+    fn summary(&self) -> String {
+        let level = self.level.map(|level| format!("{level}; ")).unwrap_or_default();
+        if !self.failed.is_empty() {
+            return format!("{level}cannot be used: {}", self.failed);
+        }
+        let good = self.rows.iter().filter(|row| row.error.is_empty() && !row.quality.is_bad()).count();
+        format!("{level}{good} of {} tags good", self.rows.len())
+    }
 }
 
 fn row(item: &OpcUaTag) -> CheckRow {
@@ -94,9 +153,9 @@ fn row(item: &OpcUaTag) -> CheckRow {
     }
 }
 
-async fn fill(device: &OpcUaSettings, limit: Duration, checked: &mut CheckedTags) -> Result<(), ConnectionFault> {
+async fn fill(device: &OpcUaSettings, endpoint: &str, limit: Duration, checked: &mut CheckedTags) -> Result<(), ConnectionFault> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let mut connection = OpcUaConnection::open(device, 0, &clock).await?;
+    let mut connection = OpcUaConnection::open(device, endpoint, 0, &clock).await?;
     let session = connection.session();
     let publisher = Publisher::default();
     let left_out = LeftOut::default();
@@ -104,6 +163,9 @@ async fn fill(device: &OpcUaSettings, limit: Duration, checked: &mut CheckedTags
     let on =
         On { device, session: &session, publisher: &publisher, left_out: &left_out, items: &items, globs: None, identities: &identities };
     let work = async {
+        if device.is_redundant() {
+            checked.level = Some(ServiceLevel::of(read::service_level(&session, device.timeout).await?));
+        }
         find(&on, checked, limit / 3).await?;
         read_all(&on, &mut checked.rows, &mut checked.asked).await?;
         suggest(&on, &mut checked.rows, limit / 3).await?;
@@ -351,5 +413,50 @@ fn reason(status: StatusCode, item: &OpcUaTag) -> &'static str {
             }
         }
         _ => "",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A server of a set, by the errors of its tags.
+    fn server(errors: &[(&str, &str)], failed: &str) -> CheckedTags {
+        let row = |(tag, error): &(&str, &str)| CheckRow {
+            tag: (*tag).to_owned(),
+            address: String::new(),
+            value: None,
+            quality: Quality::GOOD,
+            latency: None,
+            error: (*error).to_owned(),
+            note: String::new(),
+            readings: Readings::default(),
+        };
+        let level = failed.is_empty().then(|| ServiceLevel::of(Some(150)));
+        CheckedTags { rows: errors.iter().map(row).collect(), level, failed: failed.to_owned(), ..CheckedTags::default() }
+    }
+
+    fn errors(servers: Vec<(&str, CheckedTags)>) -> (Vec<String>, Vec<String>) {
+        let (rows, told) = joined(servers);
+        (rows.into_iter().map(|row| row.error).collect(), told)
+    }
+
+    #[test]
+    fn what_is_wrong_at_another_server_of_the_set_stands_beside_the_tag() {
+        let first = server(&[("a", ""), ("b", "none"), ("c", "")], "");
+        let second = server(&[("a", ""), ("b", "none"), ("c", "of another type"), ("d", "found here alone")], "");
+        let (errors, told) = errors(vec![("x", first), ("y", second)]);
+        assert_eq!(errors, ["", "none", "at y: of another type"]);
+        assert_eq!(told, ["x: ServiceLevel 150 (degraded); 2 of 3 tags good", "y: ServiceLevel 150 (degraded); 1 of 4 tags good"]);
+    }
+
+    #[test]
+    fn a_server_that_cannot_be_used_is_told_at_the_first_tag_and_the_tags_are_those_of_the_next() {
+        let down = server(&[("a", "down"), ("b", "down")], "down");
+        let (errors, told) = errors(vec![("x", down), ("y", server(&[("a", ""), ("b", "")], ""))]);
+        assert_eq!(errors, ["x of its set cannot be used: down", ""]);
+        assert_eq!(told, ["x: cannot be used: down", "y: ServiceLevel 150 (degraded); 2 of 2 tags good"]);
+        let all = ["x", "y"].map(|endpoint| (endpoint, server(&[("a", "down")], "down")));
+        assert_eq!(joined(all.into()).0[0].error, "down", "said once");
     }
 }

@@ -65,6 +65,8 @@ const TAG_KEYS: &[TagKey] = &[
 
 /// Most tags of one device.
 pub const TAGS_MAX: usize = 200_000;
+/// Most further servers of a redundant set.
+const REDUNDANT_MAX: usize = 15;
 /// Longest text taken as a value, unless said otherwise.
 const TEXT_BYTES_MAX: usize = 1 << 20;
 /// Largest message taken from a server, unless said otherwise. A notification of 100,000 numbers is about 4 MB.
@@ -77,6 +79,9 @@ pub struct OpcUaConfig {
     pub name: String,
     /// `opc.tcp://host:port/path`.
     pub endpoint: String,
+    /// Further endpoints of the same set of redundant servers, in the order of preference behind `endpoint`.
+    #[serde(default)]
+    pub redundant_endpoints: Vec<String>,
     /// `Basic256Sha256` (default), `Aes128Sha256RsaOaep`, `Aes256Sha256RsaPss`, or `None`, which must be said and is logged as a warning.
     #[serde(default)]
     pub security_policy: Option<String>,
@@ -232,7 +237,8 @@ impl OpcUaConfig {
         if self.name.is_empty() || self.name.chars().any(|c| c.is_control() || c == '.') {
             checks.problem("name", "is empty or has a dot or control character");
         }
-        checks.endpoint(&self.endpoint);
+        checks.endpoint("endpoint", &self.endpoint);
+        checks.redundant_endpoints(&self);
         let (policy, mode) = checks.security(&self);
         let user = checks.user(&self);
         let publishing = checks.milliseconds("publishing_ms", self.publishing_ms, 500, 10, 3_600_000);
@@ -273,6 +279,7 @@ impl OpcUaConfig {
         Ok(OpcUaCollector::new(OpcUaSettings {
             name: self.name,
             endpoint: self.endpoint,
+            redundant: self.redundant_endpoints,
             policy,
             mode,
             user,
@@ -324,7 +331,21 @@ impl Checks {
         });
     }
 
-    fn endpoint(&mut self, endpoint: &str) {
+    fn redundant_endpoints(&mut self, config: &OpcUaConfig) {
+        const KEY: &str = "redundant_endpoints";
+        let further = &config.redundant_endpoints;
+        if further.len() > REDUNDANT_MAX {
+            self.problem(KEY, format!("{} endpoints are more than the {REDUNDANT_MAX} of one set", further.len()));
+        }
+        for (at, endpoint) in further.iter().enumerate() {
+            self.endpoint(KEY, endpoint);
+            if *endpoint == config.endpoint || further[..at].contains(endpoint) {
+                self.problem(KEY, format!("{endpoint:?} is there twice; list each other server of the set once"));
+            }
+        }
+    }
+
+    fn endpoint(&mut self, key: &str, endpoint: &str) {
         let authority = endpoint.strip_prefix("opc.tcp://").map(|rest| rest.split(['/', '?', '#']).next().unwrap_or_default());
         let wrong = match authority {
             None => Some("does not begin with opc.tcp://"),
@@ -343,9 +364,9 @@ impl Checks {
         match wrong {
             // What stands before the host may be a password, and is not told.
             Some(reason) if endpoint.contains('@') => {
-                self.problem("endpoint", format!("{reason}; a user and a password go into user and password_file"));
+                self.problem(key, format!("{reason}; a user and a password go into user and password_file"));
             }
-            Some(reason) => self.problem("endpoint", format!("{endpoint:?} {reason}")),
+            Some(reason) => self.problem(key, format!("{endpoint:?} {reason}")),
             None => {}
         }
     }

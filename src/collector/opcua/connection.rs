@@ -39,25 +39,32 @@ pub struct OpcUaConnection {
 }
 
 impl OpcUaConnection {
-    /// Connects; `found` is how many tags the globs of the device have made so far. Ends within about three timeouts of the device, whatever the
-    /// server does.
+    /// Connects to the server at `url`, which is one of the endpoints of the device; `found` is how many tags the globs of the device have made
+    /// so far. Ends within about three timeouts of the device, whatever the server does.
     ///
     /// # Errors
     /// Why not, in words that tell an operator where to look.
-    pub async fn open(device: &OpcUaSettings, found: usize, clock: &Arc<dyn Clock>) -> Result<OpcUaConnection, ConnectionFault> {
-        guard::run(OpcUaConnection::open_unguarded(device, found, clock)).await?
+    pub async fn open(device: &OpcUaSettings, url: &str, found: usize, clock: &Arc<dyn Clock>) -> Result<OpcUaConnection, ConnectionFault> {
+        guard::run(OpcUaConnection::open_unguarded(device, url, found, clock)).await?
     }
 
-    async fn open_unguarded(device: &OpcUaSettings, found: usize, clock: &Arc<dyn Clock>) -> Result<OpcUaConnection, ConnectionFault> {
+    async fn open_unguarded(
+        device: &OpcUaSettings,
+        url: &str,
+        found: usize,
+        clock: &Arc<dyn Clock>,
+    ) -> Result<OpcUaConnection, ConnectionFault> {
         let identity = user::read_identity(&device.user).map_err(ConnectionFault::new)?;
         let store = pki::open(device).await.map_err(ConnectionFault::new)?;
         let config = client_config(device);
         let limits = SieveLimits { text_bytes_max: device.text_bytes_max, handle_max: device.handles_max(found), certificate: None };
         let nobody = Arc::new(opcua::sync::RwLock::new(CertificateStore::new(std::path::Path::new("/dev/null"))));
         let findings = Arc::new(ReplacedValues::default());
-        let mut wire = WireConnector { url: device.endpoint.clone(), limits, store: nobody, clock: clock.clone(), findings };
+        let mut wire = WireConnector { url: url.to_owned(), limits, store: nobody, clock: clock.clone(), findings };
         let offered = within(device.timeout, "discovery", discover(device, &config, &wire, clock.now())).await??;
-        let endpoint = endpoint::choose(device, &offered).map_err(ConnectionFault::new)?;
+        let mut endpoint = endpoint::choose(device, &offered).map_err(ConnectionFault::new)?;
+        // The way there is the configured one: behind a port mapping or in a container the server knows itself by other names.
+        endpoint.endpoint_url = endpoint::with_path_of(url, endpoint.endpoint_url.as_ref()).into();
         pki::judge(device, &store, &endpoint, clock.now()).map_err(ConnectionFault::new)?;
         wire.url = endpoint.endpoint_url.as_ref().to_owned();
         wire.store = store.clone();
@@ -166,13 +173,13 @@ async fn discover(
     let what = "discovery";
     let fail = |error: opcua::types::Error| ConnectionFault::library(what, &error);
     let channel = SessionBuilder::new(config)
-        .connect_to_endpoint_directly(device.endpoint.as_str())
+        .connect_to_endpoint_directly(wire.url.as_str())
         .and_then(|builder| builder.build_channel(wire.store.clone()))
         .map_err(fail)?;
     let mut transport = channel.connect_no_retry(wire).await.map_err(fail)?;
     let request = GetEndpointsRequest {
         request_header: RequestHeader::new(&NodeId::null(), &protocol_time(now), 1),
-        endpoint_url: device.endpoint.as_str().into(),
+        endpoint_url: wire.url.as_str().into(),
         locale_ids: None,
         profile_uris: None,
     };

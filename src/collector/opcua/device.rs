@@ -17,6 +17,8 @@ use historian_model::{TagDefinition, filter::TagFilter};
 pub(super) struct OpcUaSettings {
     pub(super) name: String,
     pub(super) endpoint: String,
+    /// Endpoints of the other servers of its redundant set, in the order of preference; mostly there are none.
+    pub(super) redundant: Vec<String>,
     pub(super) policy: SecurityPolicy,
     pub(super) mode: MessageSecurityMode,
     pub(super) user: UserIdentity,
@@ -81,6 +83,22 @@ pub(super) enum IdentityGuard {
 }
 
 impl OpcUaSettings {
+    /// How many servers its set has; mostly one.
+    pub(super) fn servers(&self) -> usize {
+        1 + self.redundant.len()
+    }
+
+    /// The endpoint of a server of its set, by its place in the order of preference. The first has 0, and any number that none has.
+    pub(super) fn endpoint_of(&self, member: usize) -> &str {
+        let further = member.checked_sub(1).and_then(|further| self.redundant.get(further));
+        further.unwrap_or(&self.endpoint)
+    }
+
+    /// Whether there are other servers to go over to.
+    pub(super) fn is_redundant(&self) -> bool {
+        !self.redundant.is_empty()
+    }
+
     /// Whether this configuration makes this tag of what it finds.
     pub(super) fn makes(&self, tag: &TagDefinition) -> bool {
         let Some(source) = tag.source.as_ref().filter(|source| source.device == self.name) else { return false };

@@ -206,8 +206,6 @@ fn prepared(device: &OpcUaSettings, endpoint: &EndpointDescription, token: &User
     }
     // Only what was chosen: the library takes the first policy of the type and does not expect an unknown one.
     endpoint.user_identity_tokens = Some(vec![token]);
-    // The way there is the configured one: behind a port mapping or in a container the server knows itself by other names.
-    endpoint.endpoint_url = with_path_of(&device.endpoint, endpoint.endpoint_url.as_ref()).into();
     if device.policy == SecurityPolicy::None && secrecy != Secrecy::Own {
         // Nothing is encrypted with it, and the library refuses what it cannot read.
         endpoint.server_certificate = ByteString::null();
@@ -216,7 +214,7 @@ fn prepared(device: &OpcUaSettings, endpoint: &EndpointDescription, token: &User
 }
 
 /// Host and port of `configured` with the path that the server advertises.
-fn with_path_of(configured: &str, advertised: &str) -> String {
+pub fn with_path_of(configured: &str, advertised: &str) -> String {
     let split = |url: &str| {
         let rest = url.strip_prefix("opc.tcp://").unwrap_or(url);
         let (authority, path) = rest.find('/').map_or((rest, ""), |at| rest.split_at(at));

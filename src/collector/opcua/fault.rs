@@ -32,6 +32,10 @@ pub enum End {
     Subscriptions,
     /// The server has forgotten the session.
     Session,
+    /// The server says that it is not to be used now.
+    Standby,
+    /// The member of this number in the set of redundant servers is better.
+    Better(usize),
 }
 
 impl ConnectionFault {
@@ -76,6 +80,12 @@ impl ConnectionFault {
                 | StatusCode::BadCertificateInvalid
                 | StatusCode::BadCertificateUriInvalid
         )
+    }
+
+    /// The same in the words of a set: which server it was, and which may take its place.
+    pub fn of_server(self, endpoint: &str, instead: Option<&str>) -> ConnectionFault {
+        let next = instead.map(|endpoint| format!("; fails over to {endpoint}")).unwrap_or_default();
+        ConnectionFault { message: format!("{endpoint}: {}{next}", self.message), ..self }
     }
 }
 

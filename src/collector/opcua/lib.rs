@@ -6,7 +6,7 @@
 //! watchdog) and [`publish`] → [`conversion`] and [`convert`] (value, quality) and [`times`] → [`deliver`] (the samples around an outage) →
 //! spool; beside it [`history`] (what an outage has cost, from the server's history). [`supervise`] goes round it for ever; [`check`] reads and
 //! subscribes once; [`browse`] lists what could be collected. What globs ([`glob`]) find becomes tags while the server is collected from
-//! ([`found`]); [`identity`] sees whether nodes are still what they were.
+//! ([`found`]); [`identity`] sees whether nodes are still what they were. Of a set of redundant servers [`redundancy`] says which is used.
 //!
 //! Only Browse, Read, `HistoryRead` and the subscription services are used; the collector writes, calls and updates nothing in a server.
 //!
@@ -39,6 +39,7 @@ mod path_filter;
 mod pki;
 mod publish;
 mod read;
+mod redundancy;
 mod session;
 mod subscribe;
 mod subscription;
@@ -86,6 +87,10 @@ impl Collector for OpcUaCollector {
 
     fn endpoint(&self) -> &str {
         &self.device.endpoint
+    }
+
+    fn redundant_endpoints(&self) -> &[String] {
+        &self.device.redundant
     }
 
     fn tags(&self) -> Vec<TagDefinition> {

@@ -155,7 +155,7 @@ pub fn decide(device: &OpcUaSettings, certificate: &str, trusted: bool) -> Resul
     std::fs::rename(from.join(certificate), to.join(certificate)).map_err(refuse)
 }
 
-/// Decides about the certificate that a server shows, before anything secret is sent.
+/// Decides about the certificate that a server shows, before anything secret is sent. `endpoint` has the address that it was reached by.
 ///
 /// # Errors
 /// What is wrong with it, and which file to move where when it is only unknown.
@@ -208,7 +208,7 @@ pub fn judge(device: &OpcUaSettings, store: &SharedStore, endpoint: &EndpointDes
     }
     let host = match &device.host_check {
         HostCheck::Off => None,
-        HostCheck::Endpoint => Some(hostname_from_url(&device.endpoint).map_err(|error| error.to_string())?),
+        HostCheck::Endpoint => Some(hostname_from_url(endpoint.endpoint_url.as_ref()).map_err(|error| error.to_string())?),
         HostCheck::Name(name) => Some(name.clone()),
     };
     if let Some(host) = host

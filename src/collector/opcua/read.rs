@@ -69,6 +69,14 @@ pub async fn time(session: &Session, node: VariableId, timeout: Duration) -> Res
     })
 }
 
+/// What the server says of how well it serves; absent where it says nothing.
+pub async fn service_level(session: &Session, timeout: Duration) -> Result<Option<u8>, ConnectionFault> {
+    Ok(match one(session, VariableId::Server_ServiceLevel, timeout).await? {
+        Some(Variant::Byte(level)) => Some(level),
+        _ => None,
+    })
+}
+
 async fn one(session: &Session, node: VariableId, timeout: Duration) -> Result<Option<Variant>, ConnectionFault> {
     let values = values(session, &[attribute(NodeId::from(node), AttributeId::Value)], 1, timeout).await?;
     Ok(values.into_iter().next().and_then(|value| value.value))

@@ -112,21 +112,21 @@ impl Logon {
         self.connector.inner.findings.clone()
     }
 
-    /// Activates the session on a new channel.
+    /// Activates the session on a new channel; each of the two steps takes at most `limit`.
     ///
     /// # Errors
     /// Whether it makes sense to try again.
-    pub async fn take_up(&mut self) -> Result<Transport, Refusal> {
+    pub async fn take_up(&mut self, limit: Duration) -> Result<Transport, Refusal> {
+        let limit = limit.min(self.limit);
         let what = "taking up the session";
         let channel = self.session.channel();
-        let connecting = within(self.limit, what, channel.connect_no_retry(&self.connector)).await.map_err(Refusal::Unreachable)?;
+        let connecting = within(limit, what, channel.connect_no_retry(&self.connector)).await.map_err(Refusal::Unreachable)?;
         let mut transport = connecting.map_err(|error| {
             let fault = ConnectionFault::library(what, &error);
             if unreachable(error.status()) { Refusal::Unreachable(fault) } else { Refusal::Refused(fault) }
         })?;
         // The new channel has put its own nonce in the place of the session's.
         self.connector.set_nonce(&self.nonce);
-        let limit = self.limit;
         let activated = within(limit, what, self.activate(&mut transport)).await.and_then(|driven| driven).map_err(Refusal::Unreachable)?;
         activated.map_err(|error| Refusal::Refused(ConnectionFault::library(what, &error)))?;
         Ok(transport)

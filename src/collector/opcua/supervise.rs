@@ -1,4 +1,5 @@
-//! The loop around the sessions of one device: connect, hold, lose, wait, again, until told to stop.
+//! The loop around the sessions of one device: connect, hold, lose, wait, again, until told to stop. Of a set of redundant servers the next is tried
+//! instead of the wait, as [`super::redundancy`] says.
 
 use std::{
     collections::HashMap,
@@ -18,6 +19,12 @@ use super::{
     identity::NodeIdentities,
     left_out::LeftOut,
     publish::{self, Publisher},
+    read,
+    redundancy::{
+        level::ServiceLevel,
+        set::{MemberEnd, NextTry, ServerSet},
+        watch::{self, ReadyServer, WatchedServer},
+    },
     session::{Logon, Refusal},
     subscribe::{self, LinkSession},
     subscription::On,
@@ -36,16 +43,55 @@ const CLOSE_MAX: Duration = Duration::from_secs(1);
 /// Longest wait while there is a session to take up: the server keeps it, and what it queues, for a short time only.
 const TAKE_UP_DELAY_MAX: Duration = Duration::from_secs(2);
 
+/// The same while other servers are there: how long one step of taking up a session may take before they are tried.
+const TAKE_UP_IN_SET_MAX: Duration = Duration::from_secs(2);
+/// A connection that held for so long, and brought values, was a sound one.
+const HELD_MIN: Duration = Duration::from_secs(5);
+
 /// Time for what came with a value that cannot be decoded to be stored, before the subscriptions are given up for it.
 const BROKEN_GRACE: Duration = Duration::from_millis(200);
 
 /// What outlives a cut link.
 struct KeptSession {
+    /// The server of the set that has it.
+    member: usize,
     logon: Logon,
     held: Option<LinkSession>,
     lost: Instant,
     /// The server does not have the session any more.
     gone: bool,
+}
+
+/// Which server of the set is connected to.
+struct UsedServer {
+    set: ServerSet,
+    /// Before this no better one is looked for: the last was left for its level.
+    rest_until: Instant,
+    ready: ReadyServer,
+}
+
+impl UsedServer {
+    fn new(device: &OpcUaSettings) -> UsedServer {
+        UsedServer { set: ServerSet::new(device.servers()), rest_until: Instant::now(), ready: ReadyServer::default() }
+    }
+
+    fn member(&self) -> usize {
+        self.set.current()
+    }
+
+    /// Goes on to the next server after this end of a connection, which was a sound one if it `held`. `kept` is the server that has its session.
+    fn advance(&mut self, device: &OpcUaSettings, end: End, held: bool, kept: Option<usize>) -> NextTry {
+        if matches!(end, End::Standby | End::Better(_)) {
+            self.rest_until = Instant::now() + device.reconnect_max;
+        }
+        let end = match end {
+            End::Better(member) => MemberEnd::Better(member),
+            _ if !held => MemberEnd::Failed,
+            End::Lost(_) if kept == Some(self.member()) => MemberEnd::Cut,
+            _ => MemberEnd::Spent,
+        };
+        self.set.advance(end, kept)
+    }
 }
 
 /// What is known of the tags of a device, from one connection to the next.
@@ -83,8 +129,9 @@ pub(super) async fn run(device: &OpcUaSettings, ids: &[TagId], context: &Collect
         );
     }
     let mut backoff = Backoff::new(RECONNECT_FIRST.min(device.reconnect_max), device.reconnect_max);
-    let mut last_error = String::new();
-    let mut kept = None;
+    let mut last_errors = vec![String::new(); device.servers()];
+    let mut server = UsedServer::new(device);
+    let mut kept: Option<KeptSession> = None;
     let unfit = Unfit { device, context, left_out: LeftOut::default(), items: &items, told: parking_lot::Mutex::default() };
     let tags = WatchedTags {
         globs: (!device.globs.is_empty()).then_some(&globs),
@@ -94,30 +141,45 @@ pub(super) async fn run(device: &OpcUaSettings, ids: &[TagId], context: &Collect
     loop {
         status.set_state(DeviceState::Connecting);
         let values_before = status.view().last_good_at;
+        let begun = Instant::now();
         // A panic in the client library must cost a session, not the device.
-        let fault = match Box::pin(guard::run(attempt(&unfit, &tags, &deliveries, &mut kept))).await {
+        let fault = match Box::pin(guard::run(attempt(&unfit, &tags, &deliveries, &server, &mut kept))).await {
             Ok(Some(fault)) => fault,
             Ok(None) => break,
             Err(panicked) => panicked.into(),
         };
+        // What the library panics at comes again with the next session: it is not asked at once, whatever came before.
+        let delivered = status.view().last_good_at != values_before && !guard::is_panic(&fault.message);
+        let kept_by = kept.as_ref().filter(|kept| !kept.gone).map(|kept| kept.member);
+        let member = server.member();
+        let next = server.advance(device, fault.end, delivered && begun.elapsed() >= HELD_MIN, kept_by);
+        let instead = server.set.instead_of(member).map(|other| device.endpoint_of(other));
+        let fault = if device.is_redundant() { fault.of_server(device.endpoint_of(member), instead) } else { fault };
         deliveries.lose(&fault.message);
         status.items_created.store(0, Ordering::Relaxed);
         status.set_created([]);
         DeviceStatus::count(if fault.timeout { &status.timeouts } else { &status.exceptions }, 1);
         status.record_error(context.clock.now(), fault.message.as_str());
-        status.set_state(DeviceState::Backoff);
-        // What the library panics at comes again with the next session: it is not asked at once, whatever came before.
-        if status.view().last_good_at != values_before && !guard::is_panic(&fault.message) {
+        if delivered {
             backoff.reset();
         }
-        let longest = if kept.as_ref().is_some_and(|kept| !kept.gone) { TAKE_UP_DELAY_MAX } else { device.reconnect_max };
-        let delay = backoff.next_delay().min(longest);
-        if fault.message == last_error {
+        let longest = if kept_by.is_some() { TAKE_UP_DELAY_MAX } else { device.reconnect_max };
+        let delay = match next {
+            NextTry::AtOnce => Duration::ZERO,
+            NextTry::AfterWait => backoff.next_delay().min(longest),
+        };
+        if fault.message == last_errors[member] {
             tracing::debug!(device = device.name, error = fault.message, ?delay, "still not connected");
         } else {
             tracing::warn!(device = device.name, error = fault.message, ?delay, "not connected");
-            last_error = fault.message;
+            last_errors[member] = fault.message;
         }
+        if next == NextTry::AtOnce {
+            // Not without a look at the others of this thread, whatever the servers do.
+            tokio::task::yield_now().await;
+            continue;
+        }
+        status.set_state(DeviceState::Backoff);
         tokio::select! {
             () = tokio::time::sleep(delay) => {}
             () = context.shutdown.cancelled() => break,
@@ -134,20 +196,22 @@ async fn attempt(
     unfit: &Unfit<'_>,
     tags: &WatchedTags<'_>,
     deliveries: &Arc<Deliveries>,
+    server: &UsedServer,
     kept: &mut Option<KeptSession>,
 ) -> Option<ConnectionFault> {
     let (device, context) = (unfit.device, unfit.context);
     let status = &context.status;
     let connected = tokio::select! {
-        connected = connect(device, unfit.items, context, kept) => connected,
+        connected = connect(device, unfit.items, context, server, kept) => connected,
         () = context.shutdown.cancelled() => return None,
     };
     let (mut connection, mut held, mut fresh) = match connected {
         Ok(connected) => connected,
         Err(fault) => return Some(fault),
     };
+    let endpoint = device.endpoint_of(server.member());
     DeviceStatus::count(&status.connects, 1);
-    tracing::info!(device = device.name, endpoint = device.endpoint, "connected");
+    tracing::info!(device = device.name, endpoint, "connected");
     let session = connection.session();
     let publisher = Publisher::default();
     let on = On {
@@ -180,6 +244,30 @@ async fn attempt(
         }
         unfit.tell(findings.take());
     };
+    // Before anything is taken from it. Afterwards it is watched.
+    if device.is_redundant() {
+        let said = Box::pin(connection.drive(&publisher, told, read::service_level(&session, device.timeout))).await;
+        match said.and_then(|said| said).map(|said| watch::standby(ServiceLevel::of(said))) {
+            Ok(None) => {}
+            Ok(Some(refused)) => {
+                connection.close(&publisher, CLOSE_MAX).await;
+                return Some(refused);
+            }
+            Err(fault) => return Some(fault),
+        }
+        // What another server of the set still has is nothing that could be gone on with: this one has taken its place.
+        *kept = None;
+        status.set_endpoint_in_use(endpoint);
+    }
+    let watched = WatchedServer {
+        device,
+        member: server.member(),
+        found: unfit.items.found(),
+        session: &session,
+        clock: &context.clock,
+        rest_until: server.rest_until,
+        ready: &server.ready,
+    };
     let mut rebuilt: Option<Instant> = None;
     loop {
         let work = async {
@@ -194,6 +282,7 @@ async fn attempt(
                     ..ConnectionFault::new("a value cannot be decoded; the subscriptions are made anew without its node")
                 }),
                 fault = subscribe::run(&on, &mut held, fresh, deliveries, context) => Some(fault),
+                fault = watch::run(&watched) => Some(fault),
                 never = history::run(&source) => match never {},
                 () = context.shutdown.cancelled() => None,
             }
@@ -220,11 +309,14 @@ async fn attempt(
                 continue;
             }
             End::Lost(_) | End::Silence if subscribe::may_go_on(held.as_ref(), fault.end) => {
-                *kept = Some(KeptSession { logon: connection.into_logon(), held, lost: Instant::now(), gone: false });
+                let (member, logon) = (server.member(), connection.into_logon());
+                *kept = Some(KeptSession { member, logon, held, lost: Instant::now(), gone: false });
             }
             End::Lost(_) | End::Session => {}
             // The transport still stands.
-            End::Unknown | End::Silence | End::Subscriptions => connection.close(&publisher, CLOSE_MAX).await,
+            End::Unknown | End::Silence | End::Subscriptions | End::Standby | End::Better(_) => {
+                connection.close(&publisher, CLOSE_MAX).await;
+            }
         }
         return Some(fault);
     }
@@ -235,11 +327,14 @@ async fn connect(
     device: &OpcUaSettings,
     items: &WantedItems,
     context: &CollectorContext,
+    server: &UsedServer,
     kept: &mut Option<KeptSession>,
 ) -> Result<(OpcUaConnection, Option<LinkSession>, bool), ConnectionFault> {
-    if let Some(mut before) = kept.take() {
+    let endpoint = device.endpoint_of(server.member());
+    if let Some(mut before) = kept.take_if(|before| before.member == server.member()) {
         if !before.gone {
-            match before.logon.take_up().await {
+            let limit = if device.is_redundant() { TAKE_UP_IN_SET_MAX } else { device.timeout };
+            match before.logon.take_up(limit).await {
                 Ok(transport) => return Ok((OpcUaConnection::again(before.logon, transport), before.held, false)),
                 Err(Refusal::Unreachable(fault)) if before.lost.elapsed() < before.logon.timeout => {
                     *kept = Some(before);
@@ -256,7 +351,7 @@ async fn connect(
             }
         }
         // Its subscriptions may outlive it, and be transferred.
-        return match OpcUaConnection::open(device, items.found(), &context.clock).await {
+        return match OpcUaConnection::open(device, endpoint, items.found(), &context.clock).await {
             Ok(connection) => Ok((connection, before.held, true)),
             Err(fault) => {
                 *kept = Some(before);
@@ -264,7 +359,12 @@ async fn connect(
             }
         };
     }
-    Ok((OpcUaConnection::open(device, items.found(), &context.clock).await?, None, true))
+    let ready = server.ready.take(server.member());
+    let connection = match ready {
+        Some(connection) => connection,
+        None => OpcUaConnection::open(device, endpoint, items.found(), &context.clock).await?,
+    };
+    Ok((connection, None, true))
 }
 
 /// Values that could not be taken as they came: told once each, and left out where they break more than themselves.

@@ -36,13 +36,26 @@ pub(super) async fn run(device: &OpcUaSettings, request: &BrowseRequest) -> Resu
     let filter = PathFilter::parse(&request.paths)?;
     let until = Instant::now() + request.timeout;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let mut connection = OpcUaConnection::open(device, 0, &clock).await.map_err(|fault| fault.message)?;
+    let mut connection = open(device, &clock).await?;
     let session = connection.session();
     let publisher = Publisher::default();
     let work = list(&session, device, &filter, request.variables_max, until);
     let ended = Box::pin(connection.drive(&publisher, |_| (), work)).await.and_then(|ended| ended);
     connection.close(&publisher, CLOSE_MAX).await;
     ended.map_err(|fault| fault.message)
+}
+
+/// Of a set of redundant servers, whose address spaces are the same, the first that answers.
+async fn open(device: &OpcUaSettings, clock: &Arc<dyn Clock>) -> Result<OpcUaConnection, String> {
+    let mut refused = Vec::new();
+    for member in 0..device.servers() {
+        let endpoint = device.endpoint_of(member);
+        match OpcUaConnection::open(device, endpoint, 0, clock).await {
+            Ok(connection) => return Ok(connection),
+            Err(fault) => refused.push(if device.is_redundant() { format!("{endpoint}: {fault}") } else { fault.message }),
+        }
+    }
+    Err(refused.join("; "))
 }
 
 async fn list(
