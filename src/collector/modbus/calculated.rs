@@ -4,9 +4,12 @@
 //! value of their last poll, as long as none of their polls is overdue. The result is as bad as the worst input, and an input without a
 //! value makes it one.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
-use super::tag::{ModbusDefaults, ModbusTag};
+use super::{
+    tag::{ModbusDefaults, ModbusTag},
+    unstored,
+};
 use historian_collector::{
     ConfigProblem, TagConfig,
     decimal::{NoNumber, Number},
@@ -30,6 +33,8 @@ pub struct CalculatedTag {
     pub unit: u8,
     /// Period of the fastest input.
     pub scan_ms: u64,
+    /// False where only other formulas take the result.
+    pub stored: bool,
     formula: TagFormula,
     /// In the order of the inputs of the formula.
     inputs: Vec<CalculationInput>,
@@ -132,6 +137,14 @@ pub fn build(
     if problems.is_empty() { Ok(calculated) } else { Err(problems) }
 }
 
+/// Tags of which nothing is stored and that no formula takes, so that they would be read for nothing.
+pub fn unused<'a>(tags: &'a [ModbusTag], calculated: &'a [CalculatedTag]) -> Vec<&'a TagName> {
+    let taken: HashSet<usize> = calculated.iter().flat_map(|tag| &tag.inputs).map(|input| input.tag).collect();
+    let read = tags.iter().map(|tag| (tag.stored, &tag.definition.name));
+    let all = read.chain(calculated.iter().map(|tag| (tag.stored, &tag.definition.name))).enumerate();
+    all.filter(|(number, (stored, _))| !stored && !taken.contains(number)).map(|(_, (_, name))| name).collect()
+}
+
 /// A tag that a formula can take.
 struct KnownInput {
     tag: usize,
@@ -155,11 +168,15 @@ impl CalculationDraft<'_> {
         let name = TagName::new(&config.name).map_err(|error| refuse("name", error.to_string())).ok();
         for key in config.own.names() {
             let message = match key {
+                _ if key == unstored::STORED.name => continue,
                 "scale" | "offset" => "a calculated tag has no raw value; write the number into its formula, as in {area1/flow} * 3.6",
                 "scan_ms" => "a calculated tag has no period of its own; it is calculated at each poll of its fastest input",
                 _ => "a calculated tag is not read from registers, and this key is about them",
             };
             refuse(key, message.to_owned());
+        }
+        if let Some(message) = unstored::contradiction(config) {
+            refuse(unstored::STORED.name, message.to_owned());
         }
         let value_type = match config.parsed_value_type(&prefix) {
             Ok(asked @ (None | Some(ValueType::F64 | ValueType::I64 | ValueType::U64))) => Some(asked.unwrap_or(ValueType::F64)),
@@ -215,7 +232,8 @@ impl CalculationDraft<'_> {
         let scan_ms = named.iter().map(|(_, input)| input.scan_ms).min().unwrap_or(first.scan_ms);
         let unit = first.unit;
         let inputs = named.iter().map(|(_, input)| CalculationInput { tag: input.tag, scan_ms: input.scan_ms }).collect();
-        Ok(CalculatedTag { definition: self.definition, unit, scan_ms, formula: self.formula, inputs })
+        let stored = unstored::is_stored(self.config);
+        Ok(CalculatedTag { definition: self.definition, unit, scan_ms, stored, formula: self.formula, inputs })
     }
 
     /// Why the inputs could not be found; `None` where that is told at another tag.

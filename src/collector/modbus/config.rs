@@ -22,6 +22,7 @@ use super::{
     serial::{SerialLine, SerialParity},
     tag::{ModbusDefaults, ModbusTag, SCAN_MS, TAG_KEYS},
     transport::{Leniency, ReadRequest},
+    unstored,
     word_order::WordOrder,
 };
 use historian_collector::{Collector, ConfigProblem, DeviceConfig, SettingPosition, TagConfig, TagKey, not_available::NotAvailable};
@@ -167,6 +168,10 @@ impl DeviceConfig for ModbusConfig {
     }
 
     fn definition(tag: &TagConfig) -> Option<Result<TagDefinition, Vec<ConfigProblem>>> {
+        if !unstored::is_stored(tag) {
+            let message = "nothing of the tag is stored, so the catalog has none of it";
+            return Some(Err(vec![tag.problem("device", unstored::STORED.name, message)]));
+        }
         calculated::is_calculated(tag).then(|| calculated::definition(tag, "device"))
     }
 
@@ -233,6 +238,13 @@ impl ModbusConfig {
                 there.position.line,
             );
             problems.push(here.problem(&prefix, "address", message));
+        }
+        if problems.is_empty() {
+            let unused = calculated::unused(&tags, &calculated).into_iter().filter_map(|name| names.get(name.as_str()));
+            problems.extend(unused.map(|config| {
+                let message = "no formula of the device takes the tag, and stored = false keeps nothing of it; name it in a formula, or take one of the two out";
+                config.problem(&prefix, unstored::STORED.name, message)
+            }));
         }
         if !problems.is_empty() {
             return Err(problems);
