@@ -187,7 +187,7 @@ impl DeviceDelivery {
 
     /// Brings the item counters up to date. Returns whether every tag delivers.
     pub fn publish(&mut self) -> bool {
-        let delivering = |state: &&TagDelivery| !state.quality.is_bad();
+        let delivering = |state: &&TagDelivery| !state.quality.is_bad() || state.is_told_elsewhere();
         if std::mem::take(&mut self.changed) {
             let accepted = || self.tags.iter().filter(|state| state.accepted);
             self.status.items_created.store(accepted().count() as u64, Ordering::Relaxed);
@@ -199,6 +199,11 @@ impl DeviceDelivery {
 }
 
 impl TagDelivery {
+    /// The device was asked for an input of formulas, and has none: what is calculated without it tells if it is missed.
+    fn is_told_elsewhere(&self) -> bool {
+        self.id.is_none() && self.quality == Quality::BAD_NO_DATA
+    }
+
     /// Samples come again.
     fn present(&self, spool: &Spool, at: Timestamp) {
         if let Some(id) = self.id {
@@ -289,6 +294,8 @@ mod tests {
         delivery.bad(0, Quality::BAD_TIMEOUT, Timestamp(40), &"why");
         assert_eq!(delivery.state(0), (Quality::BAD_TIMEOUT, None, Some(Timestamp(20))));
         assert!(!delivery.publish());
+        delivery.missing(0, &MissingValue::NotANumber, Timestamp(45));
+        assert!(delivery.publish(), "the device has none, and formulas tell whether they miss it");
         delivery.uncertain(0, Value::U64(6), Quality::UNCERTAIN_LAST_USABLE_VALUE, Timestamp(50));
         assert!(spool.take().runs.is_empty());
     }

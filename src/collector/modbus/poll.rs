@@ -352,7 +352,10 @@ impl Outcomes for OutcomeSink<'_> {
             }
             Outcome::Missing(missing) => {
                 self.good_at = Some(at);
-                self.tell(item, &missing);
+                // Formulas tell of an input that they miss.
+                if self.tags[item.tag].stored {
+                    self.tell(item, &missing);
+                }
                 self.delivery.missing(item.tag, &missing, at);
             }
             Outcome::Trouble(trouble) => {

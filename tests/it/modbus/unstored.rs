@@ -114,6 +114,40 @@ async fn an_input_that_fails_is_told_of_and_costs_what_is_calculated_from_it() {
     assert_nothing_else_was_stored(&running, 2);
 }
 
+/// Four strings, of which one is not there: the sum of the others is one, and it is none where a string does not answer.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_default_counts_for_what_the_device_has_not_and_for_nothing_else() {
+    let device = Device::holding(vec![2301, 0, 5, 0, 7, 0xFFFF, 0xFFFF, 0]).await;
+    let head =
+        format!("endpoint = \"127.0.0.1:{}\"\nscan_ms = 100\nreprobe_ms = 300\nnot_available = \"sunspec\"\nmax_gap = 0", device.port);
+    let tags = [
+        ("s1", "address = \"holding:0\"\nstored = false"),
+        ("s2", "address = \"holding:2\"\nstored = false"),
+        ("s3", "address = \"holding:4\"\nstored = false"),
+        ("s4", "address = \"holding:5\"\nformat = \"u32\"\nstored = false\nnot_available = \"0xFFFFFFFF\""),
+        ("pv", "address = \"formula:default({s1}, 0) + default({s2}, 0) + default({s3}, 0) + default({s4}, 0)\"\ntype = \"u64\""),
+        ("all", "address = \"formula:{s1} + {s4}\""),
+    ];
+    let text = text(&head, &tags).replace("0xFFFFFFFF", "u32 0xFFFF0000");
+    let mut running = start(&text);
+    eventually("the sum", || running.is_good("pv") && running.count("pv") >= 3).await;
+    assert_eq!(running.last("pv").and_then(|(_, value, _)| value), Some(Value::U64(2313 + 0xFFFF_FFFF)), "nothing is missing yet");
+    running.stop().await;
+    let mut running = start(&text.replace("u32 0xFFFF0000", "0xFFFFFFFF"));
+    eventually("the sum without it", || running.is_good("pv") && running.count("pv") >= 3).await;
+    assert_eq!(running.last("pv").and_then(|(_, value, _)| value), Some(Value::U64(2313)));
+    assert_eq!(running.last("all").map(|(_, value, quality)| (value, quality)), Some((None, Quality::BAD_NO_DATA)));
+    let delivering = running.status.items_delivering.load(Ordering::Relaxed);
+    assert_eq!(delivering, 5, "all is missed, and s4 by nobody but it");
+    device.behave(|request| if request.touches(4) { Answer::Exception(2) } else { Answer::Good });
+    eventually("a string that is refused is not 0", || running.last("pv").is_some_and(|(.., quality)| quality.is_bad())).await;
+    assert_eq!(running.last("pv").map(|(_, value, quality)| (value, quality)), Some((None, Quality::BAD_CONFIGURATION_ERROR)));
+    running.stop().await;
+    let sums: Vec<Option<Value>> = running.samples("pv").into_iter().map(|(_, value, _)| value).collect();
+    assert!(sums.iter().all(|sum| sum.is_none() || *sum == Some(Value::U64(2313))), "{sums:?}");
+    assert_nothing_else_was_stored(&running, 2);
+}
+
 /// A reload sees that a tag is stored no more, or again.
 #[test]
 fn whether_it_is_stored_is_part_of_the_configuration() {
