@@ -14,6 +14,7 @@ use historian_collector::{
     ConfigProblem, TagConfig,
     decimal::{NoNumber, Number},
     formula::TagFormula,
+    tag_key::STORED,
 };
 use historian_model::{Quality, TagDefinition, TagName, Timestamp, Value, ValueType, tag::TagSource};
 
@@ -171,7 +172,7 @@ impl CalculationDraft<'_> {
         let name = TagName::new(&config.name).map_err(|error| refuse("name", error.to_string())).ok();
         for key in config.own.names() {
             let message = match key {
-                _ if key == unstored::STORED.name => continue,
+                _ if key == STORED.name => continue,
                 "scale" | "offset" => "a calculated tag has no raw value; write the number into its formula, as in {area1/flow} * 3.6",
                 "scan_ms" => "a calculated tag has no period of its own; it is calculated at each poll of its fastest input",
                 _ => "a calculated tag is not read from registers, and this key is about them",
@@ -179,7 +180,7 @@ impl CalculationDraft<'_> {
             refuse(key, message.to_owned());
         }
         if let Some(message) = unstored::contradiction(config) {
-            refuse(unstored::STORED.name, message.to_owned());
+            refuse(STORED.name, message.to_owned());
         }
         let value_type = match config.parsed_value_type(&prefix) {
             Ok(asked @ (None | Some(ValueType::F64 | ValueType::I64 | ValueType::U64))) => Some(asked.unwrap_or(ValueType::F64)),
@@ -236,7 +237,7 @@ impl CalculationDraft<'_> {
         let unit = first.unit;
         let of_known = |input: &KnownInput| CalculationInput { tag: input.tag, scan_ms: input.scan_ms, is_read: input.is_read };
         let inputs = named.iter().map(|(_, input)| of_known(input)).collect();
-        let stored = unstored::is_stored(self.config);
+        let stored = self.config.is_stored();
         Ok(CalculatedTag { definition: self.definition, unit, scan_ms, stored, formula: self.formula, inputs })
     }
 
@@ -286,8 +287,8 @@ impl CalculatedTag {
         let states: Vec<InputState<'a>> = self.inputs.iter().map(|input| state(input.tag)).collect();
         // That communication failed says more than that one value of several is none.
         let is_bad = |state: &InputState<'_>| state.quality.is_bad() || state.value.is_none();
-        // That the device was asked and says that there is none: only for this there are defaults. A calculated input says the same when one
-        // of its own is too old.
+        // That the device was asked and says that there is none: only for this there are defaults. A calculated input says the same when
+        // one of its own is too old.
         let is_none = |place: usize| self.inputs[place].is_read && states[place].quality == Quality::BAD_NO_DATA;
         let worst = states.iter().position(|state| state.quality.is_outage());
         let worst = worst.or_else(|| (0..states.len()).find(|place| is_bad(&states[*place]) && !is_none(*place)));

@@ -25,7 +25,9 @@ use super::{
     unstored,
     word_order::WordOrder,
 };
-use historian_collector::{Collector, ConfigProblem, DeviceConfig, SettingPosition, TagConfig, TagKey, not_available::NotAvailable};
+use historian_collector::{
+    Collector, ConfigProblem, DeviceConfig, SettingPosition, TagConfig, TagKey, not_available::NotAvailable, tag_key::STORED,
+};
 use historian_model::TagDefinition;
 use historian_tls::ClientTls;
 
@@ -168,9 +170,9 @@ impl DeviceConfig for ModbusConfig {
     }
 
     fn definition(tag: &TagConfig) -> Option<Result<TagDefinition, Vec<ConfigProblem>>> {
-        if !unstored::is_stored(tag) {
+        if !tag.is_stored() {
             let message = "nothing of the tag is stored, so the catalog has none of it";
-            return Some(Err(vec![tag.problem("device", unstored::STORED.name, message)]));
+            return Some(Err(vec![tag.problem("device", STORED.name, message)]));
         }
         calculated::is_calculated(tag).then(|| calculated::definition(tag, "device"))
     }
@@ -241,10 +243,7 @@ impl ModbusConfig {
         }
         if problems.is_empty() {
             let unused = calculated::unused(&tags, &calculated).into_iter().filter_map(|name| names.get(name.as_str()));
-            problems.extend(unused.map(|config| {
-                let message = "no formula of the device takes the tag, and stored = false keeps nothing of it; name it in a formula, or take one of the two out";
-                config.problem(&prefix, unstored::STORED.name, message)
-            }));
+            problems.extend(unused.map(|config| config.problem(&prefix, STORED.name, unstored::UNUSED)));
         }
         if !problems.is_empty() {
             return Err(problems);

@@ -130,8 +130,8 @@ impl<'a, O: Outcomes> UnitPoll<'a, O> {
         Ok(())
     }
 
-    /// Perhaps it is these requests that the unit does not answer: one item alone is the least that can be asked for. True when the unit says
-    /// anything to that. Asked once in a while, for most units that say nothing are not there.
+    /// Perhaps it is these requests that the unit does not answer: one item alone is the least that can be asked for. True when the unit
+    /// says anything to that. Asked once in a while, for most units that say nothing are not there.
     async fn answers_less(&mut self, groups: &mut [&mut ScanGroup], doubts: &[Doubt]) -> Result<bool, Interrupted> {
         let now = Instant::now();
         let least = doubts.iter().find_map(|Doubt { group, block, .. }| {

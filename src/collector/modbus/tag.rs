@@ -11,7 +11,11 @@ use super::{
     unstored,
     word_order::WordOrder,
 };
-use historian_collector::{ConfigProblem, TagConfig, TagKey, not_available::Sentinel, tag_key::NOT_AVAILABLE};
+use historian_collector::{
+    ConfigProblem, TagConfig, TagKey,
+    not_available::Sentinel,
+    tag_key::{NOT_AVAILABLE, STORED},
+};
 use historian_model::{TagDefinition, TagName, Value, ValueType, tag::TagSource};
 
 /// Keys of `[[modbus.tag]]` beside the common ones.
@@ -31,7 +35,7 @@ pub const TAG_KEYS: &[TagKey] = &[
     TagKey::flag("read_single"),
     NOT_AVAILABLE,
     // False for what only formulas take.
-    unstored::STORED,
+    STORED,
 ];
 
 /// A tag that can be read.
@@ -114,7 +118,7 @@ impl ModbusTag {
         let name = TagName::new(&config.name).map_err(|error| refuse("name", error.to_string())).ok();
         let own = &config.own;
         if let Some(message) = unstored::contradiction(config) {
-            refuse(unstored::STORED.name, message.to_owned());
+            refuse(STORED.name, message.to_owned());
         }
         let (scale, offset) = (own.number("scale"), own.number("offset"));
         let scaled = scale.is_some() || offset.is_some() || own.has("scale_from");
@@ -217,7 +221,7 @@ impl ModbusTag {
             (Some(name), Some(address), Some((decoder, factor))) if problems.is_empty() => {
                 let source = TagSource { device: device.name.to_owned(), address: config.address.clone() };
                 let definition = config.definition(&prefix, name, decoder.value_type, source).map_err(|problem| vec![problem])?;
-                let (area, start, stored) = (address.area, address.start, unstored::is_stored(config));
+                let (area, start, stored) = (address.area, address.start, config.is_stored());
                 Ok(ModbusTag { definition, unit, area, start, decoder, factor, scan_ms, read_single, stored })
             }
             _ => Err(problems),

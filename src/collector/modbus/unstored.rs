@@ -1,19 +1,14 @@
-//! `stored = false`: a tag that is polled and decoded as every other one, for formulas that take it, and of which nothing is stored. It is none
-//! of the catalog and has no gaps.
+//! `stored = false`: a tag that is polled and decoded as every other one, for formulas that take it, and of which nothing is stored. It is
+//! none of the catalog and has no gaps.
 
-use historian_collector::{TagConfig, filter_key::FilterKeys, tag_key::TagKey};
+use historian_collector::{TagConfig, filter_key::FilterKeys};
 
-/// The key.
-pub const STORED: TagKey = TagKey::flag("stored");
-
-/// False for a tag that only formulas take.
-pub fn is_stored(config: &TagConfig) -> bool {
-    config.own.flag(STORED.name).unwrap_or(true)
-}
+/// What is wrong with such a tag that no formula takes.
+pub const UNUSED: &str = "no formula of the device takes the tag, and nothing of it is stored; name it in a formula, or take it out";
 
 /// Why a tag cannot be one of which nothing is stored, if so: it has keys about what is.
 pub fn contradiction(config: &TagConfig) -> Option<&'static str> {
-    if is_stored(config) {
+    if config.is_stored() {
         return None;
     }
     if !config.renamed_from.is_empty() {
@@ -26,16 +21,16 @@ pub fn contradiction(config: &TagConfig) -> Option<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use historian_collector::tag_key::Setting;
+    use historian_collector::tag_key::{STORED, Setting};
 
     #[test]
     fn keys_about_what_is_stored_are_for_tags_that_are() {
         let mut config = TagConfig { renamed_from: "before".into(), ..TagConfig::default() };
         config.filter.deadband = Some(1.0);
-        assert!(is_stored(&config));
+        assert!(config.is_stored());
         assert_eq!(contradiction(&config), None);
         config.set(STORED, Setting::Flag(false));
-        assert!(!is_stored(&config));
+        assert!(!config.is_stored());
         assert!(contradiction(&config).is_some_and(|told| told.contains("renamed_from")));
         config.renamed_from.clear();
         assert!(contradiction(&config).is_some_and(|told| told.contains("exception")));

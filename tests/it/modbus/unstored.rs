@@ -1,15 +1,16 @@
-//! `stored = false`: what formulas take and nobody keeps. It is polled, decoded and told of as everything else, and leaves no sample, no gap and no
-//! tag.
+//! `stored = false`: what formulas take and nobody keeps. It is polled, decoded and told of as everything else, and leaves no sample, no gap
+//! and no tag.
 
-use std::{sync::atomic::Ordering, time::Duration};
+use std::{path::Path, sync::atomic::Ordering, time::Duration};
 
 use historian::{
     collector::status::DeviceState,
     model::{Quality, TagId, Value, sink::LossReason},
+    server::config::{Overrides, parse},
 };
 
 use super::{
-    Running, build,
+    Running, build, configuration,
     device::{Answer, Device},
     eventually, start, try_build,
     values::server,
@@ -153,12 +154,33 @@ async fn a_default_counts_for_what_the_device_has_not_and_for_nothing_else() {
 fn whether_it_is_stored_is_part_of_the_configuration() {
     let of = |stored: &str| {
         let u = format!("address = \"holding:0\"\nstored = {stored}");
-        build(&text("endpoint = \"127.0.0.1:502\"", &[("u", &u), ("twice", "address = \"formula:{u} * 2\"")]))
+        build(&text("endpoint = \"127.0.0.1:502\"", &[("u", u.as_str()), ("twice", "address = \"formula:{u} * 2\"")]))
     };
     assert_ne!(of("true").fingerprint(), of("false").fingerprint());
     let names = |stored: &str| of(stored).tags().iter().map(|tag| tag.name.to_string()).collect::<Vec<_>>();
     assert_eq!(names("true"), ["u", "twice"]);
     assert_eq!(names("false"), ["twice"]);
+}
+
+/// The name of an input is known to its device alone; that of a tag is one of the catalog.
+#[test]
+fn devices_may_give_their_inputs_the_same_names() {
+    let device = |name: &str, stored: &str| {
+        let u = format!("address = \"holding:0\"\nstored = {stored}");
+        let (power, formula) = (format!("{name}/power"), "address = \"formula:{u} * 2\"");
+        configuration(
+            &text("endpoint = \"127.0.0.1:502\"", &[("u", u.as_str()), (power.as_str(), formula)])
+                .replace("\"meter\"", &format!("\"{name}\"")),
+        )
+    };
+    let read = |a: &str, b: &str| {
+        let both = format!("{}\n{}", device("m1", a), device("m2", b));
+        parse("historian.toml", &both, Path::new("."), &Overrides::default()).map(|read| read.collectors.len())
+    };
+    assert_eq!(read("false", "false").ok(), Some(2));
+    assert_eq!(read("true", "false").ok(), Some(2));
+    let problems = read("true", "true").err().unwrap_or_default();
+    assert!(problems.len() == 1 && problems[0].message.contains("a tag has one source"), "{problems:#?}");
 }
 
 #[test]
