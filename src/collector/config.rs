@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 use super::{
     Collector,
     filter_key::FilterKeys,
-    tag_key::{OwnKeys, Setting, TagKey},
+    tag_key::{OwnKeys, STORED, Setting, TagKey},
 };
 use historian_model::{TagDefinition, TagName, ValueType, tag::TagSource};
 
@@ -123,6 +123,11 @@ impl TagConfig {
                 format!("belongs to tags of type state, which this one, of type {other}, is not"),
             )),
         }
+    }
+
+    /// False for a tag that only tags calculated from it take: it is none of the catalog, and its name is known to its device alone.
+    pub fn is_stored(&self) -> bool {
+        self.own.flag(STORED.name).unwrap_or(true)
     }
 
     /// What the catalog is to say of the tag, with its source.

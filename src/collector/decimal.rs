@@ -25,6 +25,8 @@ pub enum NoNumber {
     DivisionByZero,
     /// Beyond what a double holds.
     TooLarge,
+    /// What it is calculated from has none.
+    NoValue,
 }
 
 impl From<i128> for Number {

@@ -6,6 +6,7 @@
 //! product = signed { ("*" | "/") signed }
 //! signed  = [ "-" ] value
 //! value   = number | "{" tag "}" | "(" sum ")" | ("min" | "max") "(" sum { "," sum } ")" | "abs" "(" sum ")"
+//!         | "default" "(" sum "," sum ")"
 //! ```
 //!
 //! Names stand in braces, which no name of a tag has: `area1/flow-in` is one name and no quotient.
@@ -42,6 +43,8 @@ enum FormulaNode {
     Product(Vec<(bool, FormulaNode)>),
     Least(Vec<FormulaNode>),
     Greatest(Vec<FormulaNode>),
+    /// The first, or the second where an input of the first has no value.
+    Default(Box<(FormulaNode, FormulaNode)>),
 }
 
 impl TagFormula {
@@ -74,11 +77,11 @@ impl TagFormula {
         self.root.is_whole(is_whole)
     }
 
-    /// The result for the values of [`TagFormula::inputs`], in their order.
+    /// The result for the values of [`TagFormula::inputs`], in their order; `None` for one that has no value.
     ///
     /// # Errors
-    /// A divisor is 0, or a number on the way is too large.
-    pub fn of(&self, values: &[Number]) -> Result<Number, NoNumber> {
+    /// A divisor is 0, a number on the way is too large, or there is no value and no default for it.
+    pub fn of(&self, values: &[Option<Number>]) -> Result<Number, NoNumber> {
         self.root.of(values)
     }
 }
@@ -92,13 +95,14 @@ impl FormulaNode {
             FormulaNode::Sum(parts) => parts.iter().all(|(_, node)| node.is_whole(input)),
             FormulaNode::Product(parts) => parts.iter().all(|(divides, node)| !divides && node.is_whole(input)),
             FormulaNode::Least(nodes) | FormulaNode::Greatest(nodes) => nodes.iter().all(|node| node.is_whole(input)),
+            FormulaNode::Default(nodes) => nodes.0.is_whole(input) && nodes.1.is_whole(input),
         }
     }
 
-    fn of(&self, values: &[Number]) -> Result<Number, NoNumber> {
+    fn of(&self, values: &[Option<Number>]) -> Result<Number, NoNumber> {
         match self {
             FormulaNode::Constant(number) => Ok(*number),
-            FormulaNode::Input(number) => Ok(values[*number]),
+            FormulaNode::Input(number) => values[*number].ok_or(NoNumber::NoValue),
             FormulaNode::Negated(node) => Ok(node.of(values)?.negated()),
             FormulaNode::Absolute(node) => Ok(node.of(values)?.absolute()),
             FormulaNode::Sum(parts) => parts.iter().try_fold(Number::from(0), |sum, (is_subtracted, node)| {
@@ -111,12 +115,17 @@ impl FormulaNode {
             }),
             FormulaNode::Least(nodes) => outermost(nodes, values, Ordering::Less),
             FormulaNode::Greatest(nodes) => outermost(nodes, values, Ordering::Greater),
+            FormulaNode::Default(nodes) => match nodes.0.of(values) {
+                Err(NoNumber::NoValue) => nodes.1.of(values),
+                // That there is no result for the values that are there is not what a default is for.
+                result => result,
+            },
         }
     }
 }
 
 /// The least or greatest of several; they are never none.
-fn outermost(nodes: &[FormulaNode], values: &[Number], wanted: Ordering) -> Result<Number, NoNumber> {
+fn outermost(nodes: &[FormulaNode], values: &[Option<Number>], wanted: Ordering) -> Result<Number, NoNumber> {
     let mut found: Option<Number> = None;
     for node in nodes {
         let number = node.of(values)?;
@@ -221,10 +230,10 @@ impl Reader<'_> {
         let rest = &self.text[self.at..];
         let end = rest.find(|letter: char| !letter.is_alphanumeric() && !matches!(letter, '_' | '/' | '.')).unwrap_or(rest.len());
         let (name, start) = (&rest[..end], self.at);
-        if !["min", "max", "abs"].contains(&name) {
-            return Err(
-                self.refused(&format!("{name:?} is no function; known are min, max, abs, and names of tags stand in braces: {{{name}}}"))
-            );
+        if !["min", "max", "abs", "default"].contains(&name) {
+            return Err(self.refused(&format!(
+                "{name:?} is no function; known are min, max, abs, default, and names of tags stand in braces: {{{name}}}"
+            )));
         }
         self.at += end;
         self.expect('(')?;
@@ -237,15 +246,19 @@ impl Reader<'_> {
             reader.expect(')')?;
             Ok(arguments)
         })?;
-        Ok(match name {
-            "min" => FormulaNode::Least(arguments),
-            "max" => FormulaNode::Greatest(arguments),
-            _ if arguments.len() == 1 => FormulaNode::Absolute(Box::new(arguments.swap_remove(0))),
-            _ => {
-                self.at = start;
-                return Err(self.refused("abs takes one value"));
+        let wanted = match (name, arguments.len()) {
+            ("min", _) => return Ok(FormulaNode::Least(arguments)),
+            ("max", _) => return Ok(FormulaNode::Greatest(arguments)),
+            ("abs", 1) => return Ok(FormulaNode::Absolute(Box::new(arguments.swap_remove(0)))),
+            ("abs", _) => "abs takes one value",
+            (_, 2) => {
+                let fallback = arguments.swap_remove(1);
+                return Ok(FormulaNode::Default(Box::new((arguments.swap_remove(0), fallback))));
             }
-        })
+            _ => "default takes two values: default({pv3/power}, 0)",
+        };
+        self.at = start;
+        Err(self.refused(wanted))
     }
 
     fn deeper<Read>(&mut self, read: impl FnOnce(&mut Self) -> Result<Read, String>) -> Result<Read, String> {
@@ -305,7 +318,7 @@ mod tests {
     use super::*;
 
     fn result(formula: &str, values: &[f64]) -> Result<f64, NoNumber> {
-        let values: Vec<Number> = values.iter().map(|value| Number::of_f64(*value).unwrap()).collect();
+        let values: Vec<Option<Number>> = values.iter().map(|value| Number::of_f64(*value)).collect();
         TagFormula::parse(formula).unwrap_or_else(|error| panic!("{formula}: {error}")).of(&values).map(Number::as_f64)
     }
 
@@ -350,6 +363,28 @@ mod tests {
         assert_eq!(result("min(1, {a} / 3 * {a} * {a})", &[1e200]), Err(NoNumber::TooLarge), "and not 1");
     }
 
+    /// `Number::of_f64` has none for a NaN.
+    #[test]
+    fn a_default_counts_where_there_is_no_value_and_only_there() {
+        let none = f64::NAN;
+        for (formula, values, expected) in [
+            ("default({a}, 0) + {b}", &[none, 5.0][..], Ok(5.0)),
+            ("default({a}, 0) + {b}", &[3.0, 5.0], Ok(8.0)),
+            ("default({a}, 0) + {b}", &[3.0, none], Err(NoNumber::NoValue)),
+            ("default({a} * {b}, 100)", &[2.0, none], Ok(100.0)),
+            ("default({a}, {b})", &[none, 7.0], Ok(7.0)),
+            ("default({a}, {b})", &[none, none], Err(NoNumber::NoValue)),
+            ("default({a}, default({b}, -1))", &[none, none], Ok(-1.0)),
+            ("default({a} / {b}, 1)", &[1.0, 0.0], Err(NoNumber::DivisionByZero)),
+            ("max(default({a}, 0), {b})", &[none, -4.0], Ok(0.0)),
+            ("max({a}, {b})", &[none, -4.0], Err(NoNumber::NoValue)),
+            // What is not asked for is not missed.
+            ("default({a}, {b})", &[1.0, none], Ok(1.0)),
+        ] {
+            assert_eq!(result(formula, values), expected, "{formula} {values:?}");
+        }
+    }
+
     #[test]
     fn whole_numbers_stay_whole_without_a_quotient() {
         let is_whole = |formula: &str| TagFormula::parse(formula).unwrap().is_whole(&|input| input == 0);
@@ -360,6 +395,9 @@ mod tests {
             ("{a} * 0.5", false),
             ("{a} + {b}", false),
             ("max({a}, {b})", false),
+            ("default({a}, 0)", true),
+            ("default({a}, 0.5)", false),
+            ("default({a}, {b})", false),
         ] {
             assert_eq!(is_whole(formula), expected, "{formula}");
         }
@@ -383,6 +421,8 @@ mod tests {
             ("{a})", "an operator was expected here, not ')'"),
             ("abs({a}, {a})", "character 1 of the formula: abs takes one value"),
             ("sqrt({a})", "\"sqrt\" is no function"),
+            ("default({a})", "character 1 of the formula: default takes two values"),
+            ("default({a}, 1, 2)", "default takes two values"),
             ("min {a}", "'(' was expected"),
             ("min()", "a value was expected"),
             ("{a} + 0x10", "\"0x10\" is no number"),
@@ -405,10 +445,10 @@ mod tests {
     proptest! {
         #[test]
         fn any_text_is_a_formula_or_none_and_any_formula_ends(
-            text in "[-+*/(){},.0-9abeminx \u{d7}\u{e4}]{0,60}", values in proptest::collection::vec(-1e300..1e300_f64, INPUTS_MAX),
+            text in "[-+*/(){},.0-9abdefaultminx \u{d7}\u{e4}]{0,60}", values in proptest::collection::vec(-1e300..1e300_f64, INPUTS_MAX),
         ) {
             if let Ok(formula) = TagFormula::parse(&text) {
-                let values: Vec<Number> = values.iter().map(|value| Number::of_f64(*value).unwrap()).collect();
+                let values: Vec<Option<Number>> = values.iter().map(|value| Number::of_f64(*value)).collect();
                 if let Ok(Number::Double(number)) = formula.of(&values) {
                     prop_assert!(number.is_finite(), "{}: {}", text, number);
                 }

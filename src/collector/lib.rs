@@ -122,8 +122,8 @@ pub trait Collector: Send + Sync + 'static {
     /// after it ended by a panic.
     async fn run(self: Arc<Self>, ids: Vec<TagId>, context: CollectorContext);
 
-    /// Connects and reads every tag once; a row per tag in the order of [`Collector::tags`], each with value or error. Ends within about
-    /// `timeout` even when the device never answers.
+    /// Connects and reads every tag once; a row per tag in the order of [`Collector::tags`], each with value or error, and behind them the
+    /// rows of what it reads and does not deliver. Ends within about `timeout` even when the device never answers.
     async fn check(&self, timeout: Duration) -> Vec<CheckRow>;
 
     /// The requests of one round of all its scan classes, as they are planned before anything is known of the device; empty where the

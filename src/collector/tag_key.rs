@@ -77,6 +77,9 @@ pub const RENAMED_FROM: TagKey = TagKey::text("renamed_from");
 /// Address in the notation of the protocol.
 pub const ADDRESS: TagKey = TagKey::text("address");
 
+/// For protocols that calculate tags from others: each lists it among its own keys.
+pub const STORED: TagKey = TagKey::flag("stored");
+
 /// For protocols whose devices send numbers: each lists it among its own keys.
 pub const NOT_AVAILABLE: TagKey = TagKey { name: "not_available", kind: TagKeyKind::NotAvailable };
 

@@ -220,7 +220,7 @@ fn the_examples_in_the_document_are_valid() {
         document.split(&format!("\n```{language}\n")).skip(1).filter_map(|rest| rest.split("```").next()).map(str::to_owned).collect()
     };
     let (toml, csv) = (blocks("toml"), blocks("csv"));
-    assert_eq!((toml.len(), csv.len()), (12, 1));
+    assert_eq!((toml.len(), csv.len()), (13, 1));
     let directory = directory(&[("tags.csv", &csv[0])]);
     let parse = |text: &str| config::parse("f.toml", text, directory.path(), &Overrides::default());
     let named = |part: &str| {

@@ -66,6 +66,8 @@ pub async fn run(args: TagImportArgs) -> anyhow::Result<ExitCode> {
     if !problems.is_empty() {
         return Err(RefusedConfiguration(problems).into());
     }
+    // What only formulas take is none of the catalog.
+    let rows: Vec<TagRow> = rows.into_iter().filter(|row| row.tag.is_stored()).collect();
     let channel = args.server.connect().await?;
     let count = rows.len();
     let mut looks = stream::iter(rows).map(|row| look(TagServiceClient::new(channel.clone()), row)).buffered(ROWS_AT_ONCE);

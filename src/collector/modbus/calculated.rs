@@ -4,13 +4,17 @@
 //! value of their last poll, as long as none of their polls is overdue. The result is as bad as the worst input, and an input without a
 //! value makes it one.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
-use super::tag::{ModbusDefaults, ModbusTag};
+use super::{
+    tag::{ModbusDefaults, ModbusTag},
+    unstored,
+};
 use historian_collector::{
     ConfigProblem, TagConfig,
     decimal::{NoNumber, Number},
     formula::TagFormula,
+    tag_key::STORED,
 };
 use historian_model::{Quality, TagDefinition, TagName, Timestamp, Value, ValueType, tag::TagSource};
 
@@ -30,6 +34,8 @@ pub struct CalculatedTag {
     pub unit: u8,
     /// Period of the fastest input.
     pub scan_ms: u64,
+    /// False where only other formulas take the result.
+    pub stored: bool,
     formula: TagFormula,
     /// In the order of the inputs of the formula.
     inputs: Vec<CalculationInput>,
@@ -40,6 +46,8 @@ struct CalculationInput {
     /// Number of the tag in its collector.
     tag: usize,
     scan_ms: u64,
+    /// Read from the device, and not calculated itself.
+    is_read: bool,
 }
 
 /// What a tag delivers at the moment.
@@ -106,7 +114,7 @@ pub fn build(
     }
     let of_register = |(number, tag): (usize, &ModbusTag)| {
         let value_type = tag.definition.value_type;
-        (tag.definition.name.to_string(), KnownInput { tag: number, unit: tag.unit, scan_ms: tag.scan_ms, value_type })
+        (tag.definition.name.to_string(), KnownInput { tag: number, unit: tag.unit, scan_ms: tag.scan_ms, value_type, is_read: true })
     };
     let mut known: HashMap<String, KnownInput> = tags.iter().enumerate().map(of_register).collect();
     let mut calculated = Vec::new();
@@ -122,7 +130,7 @@ pub fn build(
             match draft.finish(&known, device.name) {
                 Ok(tag) => {
                     let (unit, scan_ms, value_type) = (tag.unit, tag.scan_ms, tag.definition.value_type);
-                    let input = KnownInput { tag: tags.len() + calculated.len(), unit, scan_ms, value_type };
+                    let input = KnownInput { tag: tags.len() + calculated.len(), unit, scan_ms, value_type, is_read: false };
                     known.insert(tag.definition.name.to_string(), input);
                     calculated.push(tag);
                 }
@@ -134,12 +142,21 @@ pub fn build(
     if problems.is_empty() { Ok(calculated) } else { Err(problems) }
 }
 
+/// Tags of which nothing is stored and that no formula takes, so that they would be read for nothing.
+pub fn unused<'a>(tags: &'a [ModbusTag], calculated: &'a [CalculatedTag]) -> Vec<&'a TagName> {
+    let taken: HashSet<usize> = calculated.iter().flat_map(|tag| &tag.inputs).map(|input| input.tag).collect();
+    let read = tags.iter().map(|tag| (tag.stored, &tag.definition.name));
+    let all = read.chain(calculated.iter().map(|tag| (tag.stored, &tag.definition.name))).enumerate();
+    all.filter(|(number, (stored, _))| !stored && !taken.contains(number)).map(|(_, (_, name))| name).collect()
+}
+
 /// A tag that a formula can take.
 struct KnownInput {
     tag: usize,
     unit: u8,
     scan_ms: u64,
     value_type: ValueType,
+    is_read: bool,
 }
 
 /// A calculated tag before its inputs are known.
@@ -157,11 +174,15 @@ impl CalculationDraft<'_> {
         let name = TagName::new(&config.name).map_err(|error| refuse("name", error.to_string())).ok();
         for key in config.own.names() {
             let message = match key {
+                _ if key == STORED.name => continue,
                 "scale" | "offset" => "a calculated tag has no raw value; write the number into its formula, as in {area1/flow} * 3.6",
                 "scan_ms" => "a calculated tag has no period of its own; it is calculated at each poll of its fastest input",
                 _ => "a calculated tag is not read from registers, and this key is about them",
             };
             refuse(key, message.to_owned());
+        }
+        if let Some(message) = unstored::contradiction(config) {
+            refuse(STORED.name, message.to_owned());
         }
         let value_type = match config.parsed_value_type(&prefix) {
             Ok(asked @ (None | Some(ValueType::F64 | ValueType::I64 | ValueType::U64))) => Some(asked.unwrap_or(ValueType::F64)),
@@ -216,8 +237,10 @@ impl CalculationDraft<'_> {
         }
         let scan_ms = named.iter().map(|(_, input)| input.scan_ms).min().unwrap_or(first.scan_ms);
         let unit = first.unit;
-        let inputs = named.iter().map(|(_, input)| CalculationInput { tag: input.tag, scan_ms: input.scan_ms }).collect();
-        Ok(CalculatedTag { definition: self.definition, unit, scan_ms, formula: self.formula, inputs })
+        let of_known = |input: &KnownInput| CalculationInput { tag: input.tag, scan_ms: input.scan_ms, is_read: input.is_read };
+        let inputs = named.iter().map(|(_, input)| of_known(input)).collect();
+        let stored = self.config.is_stored();
+        Ok(CalculatedTag { definition: self.definition, unit, scan_ms, stored, formula: self.formula, inputs })
     }
 
     /// Why the inputs could not be found; `None` where that is told at another tag.
@@ -266,10 +289,17 @@ impl CalculatedTag {
         let states: Vec<InputState<'a>> = self.inputs.iter().map(|input| state(input.tag)).collect();
         // That communication failed says more than that one value of several is none.
         let is_bad = |state: &InputState<'_>| state.quality.is_bad() || state.value.is_none();
-        let worst = states.iter().position(|state| state.quality.is_outage()).or_else(|| states.iter().position(is_bad));
+        // That the device was asked and says that there is none: only for this there are defaults. A calculated input says the same when
+        // one of its own is too old.
+        let is_none = |place: usize| self.inputs[place].is_read && states[place].quality == Quality::BAD_NO_DATA;
+        let worst = states.iter().position(|state| state.quality.is_outage());
+        let worst = worst.or_else(|| (0..states.len()).find(|place| is_bad(&states[*place]) && !is_none(*place)));
+        let without_value = |place: usize| {
+            let quality = if states[place].quality.is_bad() { states[place].quality } else { Quality::BAD_NO_DATA };
+            NoResult { quality, reason: format!("{} has no value ({quality})", self.input(place)) }
+        };
         if let Some(worst) = worst {
-            let quality = if states[worst].quality.is_bad() { states[worst].quality } else { Quality::BAD_NO_DATA };
-            return Err(NoResult { quality, reason: format!("{} has no value ({quality})", self.input(worst)) });
+            return Err(without_value(worst));
         }
         let at = states.iter().map(|state| state.at).max().unwrap_or(Timestamp(0));
         for (number, (input, state)) in self.inputs.iter().zip(&states).enumerate() {
@@ -283,18 +313,20 @@ impl CalculatedTag {
         }
         let mut numbers = Vec::with_capacity(states.len());
         for (place, state) in states.iter().enumerate() {
-            let Some(number) = state.value.and_then(number_of) else {
+            let number = state.value.and_then(number_of);
+            if number.is_none() && !is_none(place) {
                 return Err(NoResult { quality: Quality::BAD_OUT_OF_RANGE, reason: format!("{} is no finite number", self.input(place)) });
-            };
+            }
             numbers.push(number);
         }
-        let result = self.formula.of(&numbers).map_err(|none| match none {
-            NoNumber::DivisionByZero => "it divides by 0".to_owned(),
-            NoNumber::TooLarge => "a number on the way is beyond what an f64 holds".to_owned(),
-        });
-        let value =
-            result.and_then(|number| self.value(number)).map_err(|reason| NoResult { quality: Quality::BAD_OUT_OF_RANGE, reason })?;
-        let doubtful = states.iter().position(|state| !state.quality.is_good());
+        let out_of_range = |reason: String| NoResult { quality: Quality::BAD_OUT_OF_RANGE, reason };
+        let number = self.formula.of(&numbers).map_err(|none| match none {
+            NoNumber::DivisionByZero => out_of_range("it divides by 0".to_owned()),
+            NoNumber::TooLarge => out_of_range("a number on the way is beyond what an f64 holds".to_owned()),
+            NoNumber::NoValue => without_value(numbers.iter().position(Option::is_none).unwrap_or(0)),
+        })?;
+        let value = self.value(number).map_err(out_of_range)?;
+        let doubtful = states.iter().position(|state| !state.quality.is_good() && !state.quality.is_bad());
         let quality = doubtful.map_or(Quality::GOOD, |place| states[place].quality);
         let doubt = doubtful.map(|place| format!("{} is not Good ({quality})", self.input(place))).unwrap_or_default();
         Ok(CalculationResult { value, quality, at, doubt })
@@ -421,6 +453,40 @@ mod tests {
         assert_eq!(both.0, Quality::BAD_TIMEOUT);
         let infinite = Value::F32(f32::INFINITY);
         assert_eq!(result([good(&infinite, 1), good(&two, 1), good(&two, 1)]).unwrap_err().0, Quality::BAD_OUT_OF_RANGE);
+    }
+
+    #[test]
+    fn a_default_is_for_what_the_device_has_not_and_for_no_failure() {
+        let tags = built(&[("half", "{a} / 2"), ("x", "default({a}, 0) + {b} + default({half}, 0)")]).unwrap();
+        let (four, two) = (Value::U64(4), Value::U64(2));
+        let bad = |quality| InputState { quality, value: None, at: Timestamp(10_000_000) };
+        // Of a, b and half, which is number 3 of the collector.
+        let result = |states: [InputState<'_>; 3]| {
+            let outcome = tags[1].calculate(|number| states[number.min(2)]);
+            outcome.map(|result| (result.value, result.quality)).map_err(|none| (none.quality, none.reason))
+        };
+        let none = bad(Quality::BAD_NO_DATA);
+        assert_eq!(result([none, good(&four, 10), good(&two, 10)]), Ok((Value::F64(6.0), Quality::GOOD)));
+        let busy = InputState { quality: Quality::UNCERTAIN_LAST_USABLE_VALUE, ..good(&four, 10) };
+        assert_eq!(result([none, busy, good(&two, 10)]), Ok((Value::F64(6.0), Quality::UNCERTAIN_LAST_USABLE_VALUE)));
+        // Where there is no default, it is missing as before.
+        assert_eq!(result([good(&four, 10), none, good(&two, 10)]), Err((Quality::BAD_NO_DATA, "{b} has no value (BadNoData)".into())));
+        // Perhaps because its input is too old, which is no word of the device.
+        assert_eq!(result([none, good(&four, 10), none]), Err((Quality::BAD_NO_DATA, "{half} has no value (BadNoData)".into())));
+        for failure in [
+            Quality::BAD_TIMEOUT,
+            Quality::BAD_CONFIGURATION_ERROR,
+            Quality::BAD_OUT_OF_RANGE,
+            Quality::BAD_DECODING_ERROR,
+            Quality::BAD_WAITING_FOR_INITIAL_DATA,
+        ] {
+            assert_eq!(result([bad(failure), good(&four, 10), good(&two, 10)]).unwrap_err().0, failure);
+            assert_eq!(result([bad(failure), none, good(&two, 10)]).unwrap_err().0, failure, "it says more than that there is none");
+        }
+        // An answer of long ago is too old, whatever it said.
+        let long_ago = InputState { at: Timestamp(0), ..none };
+        let (quality, reason) = result([long_ago, good(&four, 60_000), good(&two, 60_000)]).unwrap_err();
+        assert!(quality == Quality::BAD_NO_DATA && reason.contains("{a} was last read"), "{reason}");
     }
 
     #[test]

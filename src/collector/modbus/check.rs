@@ -16,7 +16,10 @@ use super::{
 use historian_collector::{CheckRow, DeviceStatus, PlannedRead, Readings};
 use historian_model::{Clock, Quality, SystemClock, Timestamp};
 
-/// Reads every tag once; tags that `limit` did not leave time for say so.
+/// Note of a row whose tag is none of the catalog.
+const NOT_STORED: &str = "not stored, formulas take it";
+
+/// Reads every tag once; tags that `limit` did not leave time for say so. What is not stored stands behind the others.
 pub async fn check(collector: &ModbusCollector, limit: Duration) -> Vec<CheckRow> {
     let unread = |tag: &ModbusTag| CheckRow {
         tag: tag.definition.name.to_string(),
@@ -35,7 +38,16 @@ pub async fn check(collector: &ModbusCollector, limit: Duration) -> Vec<CheckRow
     for tag in &collector.calculated {
         rows.push(calculated(tag, &rows));
     }
-    rows
+    let (mut stored, mut inputs) = (Vec::with_capacity(rows.len()), Vec::new());
+    for (row, item) in rows.into_iter().zip(collector.items()) {
+        if item.stored {
+            stored.push(row);
+        } else {
+            inputs.push(CheckRow { note: NOT_STORED.to_owned(), ..row });
+        }
+    }
+    stored.append(&mut inputs);
+    stored
 }
 
 /// Row of a tag that is calculated from tags whose rows are there.

@@ -22,9 +22,12 @@ use super::{
     serial::{SerialLine, SerialParity},
     tag::{ModbusDefaults, ModbusTag, SCAN_MS, TAG_KEYS},
     transport::{Leniency, ReadRequest},
+    unstored,
     word_order::WordOrder,
 };
-use historian_collector::{Collector, ConfigProblem, DeviceConfig, SettingPosition, TagConfig, TagKey, not_available::NotAvailable};
+use historian_collector::{
+    Collector, ConfigProblem, DeviceConfig, SettingPosition, TagConfig, TagKey, not_available::NotAvailable, tag_key::STORED,
+};
 use historian_model::TagDefinition;
 use historian_tls::ClientTls;
 
@@ -167,6 +170,10 @@ impl DeviceConfig for ModbusConfig {
     }
 
     fn definition(tag: &TagConfig) -> Option<Result<TagDefinition, Vec<ConfigProblem>>> {
+        if !tag.is_stored() {
+            let message = "nothing of the tag is stored, so the catalog has none of it";
+            return Some(Err(vec![tag.problem("device", STORED.name, message)]));
+        }
         calculated::is_calculated(tag).then(|| calculated::definition(tag, "device"))
     }
 
@@ -233,6 +240,10 @@ impl ModbusConfig {
                 there.position.line,
             );
             problems.push(here.problem(&prefix, "address", message));
+        }
+        if problems.is_empty() {
+            let unused = calculated::unused(&tags, &calculated).into_iter().filter_map(|name| names.get(name.as_str()));
+            problems.extend(unused.map(|config| config.problem(&prefix, STORED.name, unstored::UNUSED)));
         }
         if !problems.is_empty() {
             return Err(problems);

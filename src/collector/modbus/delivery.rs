@@ -23,7 +23,8 @@ const TOLERATED_MIN: Duration = Duration::from_secs(1);
 
 /// A tag of a device, as [`DeviceDelivery::new`] takes it.
 pub struct PolledTag {
-    pub id: TagId,
+    /// `None` where nothing of it is stored: what it delivers is for formulas.
+    pub id: Option<TagId>,
     /// Where the device has it.
     pub address: String,
     pub value_type: ValueType,
@@ -42,7 +43,7 @@ pub struct DeviceDelivery {
 }
 
 struct TagDelivery {
-    id: TagId,
+    id: Option<TagId>,
     address: String,
     value_type: ValueType,
     period: Duration,
@@ -75,7 +76,7 @@ impl DeviceDelivery {
         });
         let tags: Vec<TagDelivery> = tags.collect();
         status.items_wanted.store(tags.len() as u64, Ordering::Relaxed);
-        status.set_intervals(tags.iter().map(|tag| (tag.id, tag.period)));
+        status.set_intervals(tags.iter().filter_map(|tag| Some((tag.id?, tag.period))));
         DeviceDelivery { tags, spool, status, changed: true, begun }
     }
 
@@ -87,7 +88,7 @@ impl DeviceDelivery {
         state.accepted = true;
         state.answered = Some(at);
         if !state.quality.is_good() {
-            self.spool.present(state.id, at);
+            state.present(&self.spool, at);
         }
         state.quality = Quality::GOOD;
         push(&self.spool, state, Some(&value), at);
@@ -102,7 +103,7 @@ impl DeviceDelivery {
         state.accepted = true;
         state.answered = Some(at);
         if state.quality.is_bad() {
-            self.spool.present(state.id, at);
+            state.present(&self.spool, at);
         }
         if state.quality == quality && state.value.as_ref() == Some(&value) {
             return;
@@ -137,16 +138,17 @@ impl DeviceDelivery {
         }
         self.changed = true;
         state.quality = quality;
+        let Some(id) = state.id else { return };
         let why = why.to_string();
-        self.status.explain(state.id, quality, &why, &state.address);
+        self.status.explain(id, quality, &why, &state.address);
         match absence(quality) {
             Some(reason) => {
                 let polls = if reason == LossReason::DeviceDown { TOLERATED_POLLS } else { 0 };
                 let tolerated = TOLERATED_MIN.max(state.period.saturating_mul(polls));
                 let absence = Absence { start: missing_since, reason, detail: why.into(), tolerated };
-                self.spool.absent(state.id, absence);
+                self.spool.absent(id, absence);
             }
-            None => self.spool.present(state.id, at),
+            None => self.spool.present(id, at),
         }
         push(&self.spool, state, None, at);
     }
@@ -188,11 +190,11 @@ impl DeviceDelivery {
 
     /// Brings the item counters up to date. Returns whether every tag delivers.
     pub fn publish(&mut self) -> bool {
-        let delivering = |state: &&TagDelivery| !state.quality.is_bad();
+        let delivering = |state: &&TagDelivery| !state.quality.is_bad() || state.is_told_elsewhere();
         if std::mem::take(&mut self.changed) {
             let accepted = || self.tags.iter().filter(|state| state.accepted);
             self.status.items_created.store(accepted().count() as u64, Ordering::Relaxed);
-            self.status.set_created(accepted().map(|state| state.id));
+            self.status.set_created(accepted().filter_map(|state| state.id));
             self.status.items_delivering.store(self.tags.iter().filter(delivering).count() as u64, Ordering::Relaxed);
         }
         self.status.items_delivering.load(Ordering::Relaxed) == self.tags.len() as u64
@@ -200,6 +202,18 @@ impl DeviceDelivery {
 }
 
 impl TagDelivery {
+    /// The device was asked for an input of formulas, and has none: what is calculated without it tells if it is missed.
+    fn is_told_elsewhere(&self) -> bool {
+        self.id.is_none() && self.quality == Quality::BAD_NO_DATA
+    }
+
+    /// Samples come again.
+    fn present(&self, spool: &Spool, at: Timestamp) {
+        if let Some(id) = self.id {
+            spool.present(id, at);
+        }
+    }
+
     /// From when on samples are missing where none came `at` a time: when the poll was due, or since the device answered with another refusal.
     fn missing_since(&self, at: Timestamp, begun: Timestamp) -> Timestamp {
         if absence(self.quality).is_some() {
@@ -220,9 +234,10 @@ fn absence(quality: Quality) -> Option<LossReason> {
 }
 
 fn push(spool: &Spool, state: &mut TagDelivery, value: Option<&Value>, at: Timestamp) {
+    let Some(id) = state.id else { return };
     let at = state.timestamps.next(at.0, CLOCK_STEP_NS - 1);
-    if let Err(error) = spool.push_sample(state.id, state.value_type, Timestamp(at), value, state.quality) {
-        tracing::error!(tag = state.id.0, %error, "decoded value does not fit its tag; this is a bug");
+    if let Err(error) = spool.push_sample(id, state.value_type, Timestamp(at), value, state.quality) {
+        tracing::error!(tag = id.0, %error, "decoded value does not fit its tag; this is a bug");
     }
 }
 
@@ -234,8 +249,12 @@ mod tests {
     fn delivery() -> (DeviceDelivery, Spool, Arc<DeviceStatus>) {
         let status = Arc::new(DeviceStatus::new("d", "modbus", "e"));
         let spool = Spool::new(1000, status.clone());
-        let tag =
-            |id| PolledTag { id: TagId(id), address: format!("holding:{id}"), value_type: ValueType::U64, period: Duration::from_secs(1) };
+        let tag = |id| PolledTag {
+            id: Some(TagId(id)),
+            address: format!("holding:{id}"),
+            value_type: ValueType::U64,
+            period: Duration::from_secs(1),
+        };
         (DeviceDelivery::new([1, 2].map(tag), spool.clone(), status.clone(), Timestamp(0)), spool, status)
     }
 
@@ -261,6 +280,28 @@ mod tests {
             written(&spool),
             [(10, Some(Value::U64(5)), Quality::GOOD), (20, None, Quality::BAD_TIMEOUT), (50, Some(Value::U64(6)), Quality::GOOD),]
         );
+    }
+
+    /// It counts as what it is, and nothing of it leaves the collector.
+    #[test]
+    fn what_is_not_stored_has_a_state_and_no_sample() {
+        let status = Arc::new(DeviceStatus::new("d", "modbus", "e"));
+        let spool = Spool::new(1000, status.clone());
+        let input = PolledTag { id: None, address: "holding:0".into(), value_type: ValueType::U64, period: Duration::from_secs(1) };
+        let mut delivery = DeviceDelivery::new([input], spool.clone(), status.clone(), Timestamp(0));
+        delivery.good(0, Value::U64(5), Timestamp(10));
+        assert_eq!(delivery.state(0), (Quality::GOOD, Some(&Value::U64(5)), Some(Timestamp(10))));
+        assert!(delivery.publish());
+        delivery.busy(0, Quality::BAD_OUT_OF_SERVICE, Timestamp(20));
+        assert_eq!(delivery.state(0).0, Quality::UNCERTAIN_LAST_USABLE_VALUE);
+        delivery.bad(0, Quality::BAD_CONFIGURATION_ERROR, Timestamp(30), &"why");
+        delivery.bad(0, Quality::BAD_TIMEOUT, Timestamp(40), &"why");
+        assert_eq!(delivery.state(0), (Quality::BAD_TIMEOUT, None, Some(Timestamp(20))));
+        assert!(!delivery.publish());
+        delivery.missing(0, &MissingValue::NotANumber, Timestamp(45));
+        assert!(delivery.publish(), "the device has none, and formulas tell whether they miss it");
+        delivery.uncertain(0, Value::U64(6), Quality::UNCERTAIN_LAST_USABLE_VALUE, Timestamp(50));
+        assert!(spool.take().runs.is_empty());
     }
 
     #[test]

@@ -14,7 +14,7 @@ use super::{
     word_order::WordOrder,
 };
 use historian_collector::{DeviceStatus, schedule::ScanClass};
-use historian_model::Clock;
+use historian_model::{Clock, TagDefinition, ValueType};
 
 /// Collector of one `[[modbus]]` device, made by [`crate::ModbusConfig`].
 #[derive(Clone, Debug)]
@@ -38,7 +38,33 @@ pub struct ModbusCollector {
     pub(super) calculated: Vec<CalculatedTag>,
 }
 
+/// What a reading of the device brings a value for.
+pub struct PolledItem<'a> {
+    pub definition: &'a TagDefinition,
+    pub value_type: ValueType,
+    pub scan_ms: u64,
+    /// False where only formulas take the value.
+    pub stored: bool,
+}
+
 impl ModbusCollector {
+    /// Everything that has a value, in the order of its numbers: what is read, then what is calculated.
+    pub(super) fn items(&self) -> impl Iterator<Item = PolledItem<'_>> {
+        let read = self.tags.iter().map(|tag| PolledItem {
+            definition: &tag.definition,
+            value_type: tag.decoder.value_type,
+            scan_ms: tag.scan_ms,
+            stored: tag.stored,
+        });
+        let calculated = self.calculated.iter().map(|tag| PolledItem {
+            definition: &tag.definition,
+            value_type: tag.definition.value_type,
+            scan_ms: tag.scan_ms,
+            stored: tag.stored,
+        });
+        read.chain(calculated)
+    }
+
     /// Scan classes by ascending period, and the groups of each unit with their first plans.
     pub(super) fn plan(&self) -> (Vec<ScanClass>, BTreeMap<u8, Vec<ScanGroup>>) {
         let mut periods: Vec<u64> = self.tags.iter().map(|tag| tag.scan_ms).collect();

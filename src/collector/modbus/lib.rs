@@ -2,8 +2,8 @@
 //! RTU-over-TCP or a serial port.
 //!
 //! The way of a value: [`config`] turns `[[modbus]]` and its tags ([`address`], [`others`], [`mod@format`], [`bit_field`], [`factor`],
-//! [`tag`], [`overlap`]) into a plan ([`plan`]); the loop in [`poll`] reads what is due over one connection ([`link`], [`lateness`],
-//! [`client`], [`frame`], [`transport`]) that [`endpoint`] makes ([`serial`], [`secure`]), learns what the device refuses ([`group`],
+//! [`tag`], [`unstored`], [`overlap`]) into a plan ([`plan`]); the loop in [`poll`] reads what is due over one connection ([`link`],
+//! [`lateness`], [`client`], [`frame`], [`transport`]) that [`endpoint`] makes ([`serial`], [`secure`]), learns what the device refuses ([`group`],
 //! [`read`]), decodes the answers ([`decode`], [`word_order`], [`packed`], [`scaling`], [`text`]), and hands samples with their quality
 //! ([`outcome`]) to the spool ([`delivery`]), together with what is calculated from them ([`calculated`]). `historian check` reads once
 //! ([`check`]) and judges the word orders ([`doubt`]); `historian browse` lists what a SunSpec device has ([`sunspec`]).
@@ -41,6 +41,7 @@ mod sunspec;
 pub mod tag;
 mod text;
 pub mod transport;
+mod unstored;
 pub mod word_order;
 
 use std::{sync::Arc, time::Duration};
@@ -69,7 +70,7 @@ impl Collector for ModbusCollector {
     }
 
     fn tags(&self) -> Vec<TagDefinition> {
-        self.tags.iter().map(|tag| &tag.definition).chain(self.calculated.iter().map(|tag| &tag.definition)).cloned().collect()
+        self.items().filter(|item| item.stored).map(|item| item.definition.clone()).collect()
     }
 
     fn fingerprint(&self) -> u64 {

@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use super::{
     calculated::{CalculatedTag, CalculationResult, InputState, NoResult},
     delivery::{DeviceDelivery, PolledTag},
-    device::ModbusCollector,
+    device::{ModbusCollector, PolledItem},
     group::ScanGroup,
     link::{Attempts, Link, wait_until},
     outcome::{Exception, Failure, RequestTrouble, exception_text},
@@ -89,10 +89,10 @@ impl<'a> Poller<'a> {
     fn new(collector: &'a ModbusCollector, ids: Vec<TagId>, context: CollectorContext) -> Poller<'a> {
         let now = Instant::now();
         let (classes, units) = collector.plan();
-        let of_registers = collector.tags.iter().map(|tag| (&tag.definition, tag.decoder.value_type, tag.scan_ms));
-        let of_formulas = collector.calculated.iter().map(|tag| (&tag.definition, tag.definition.value_type, tag.scan_ms));
-        let tags = ids.into_iter().zip(of_registers.chain(of_formulas)).map(|(id, (definition, value_type, scan_ms))| {
+        let mut ids = ids.into_iter();
+        let tags = collector.items().map(|PolledItem { definition, value_type, scan_ms, stored }| {
             let address = definition.source.as_ref().map(|source| source.address.clone()).unwrap_or_default();
+            let id = if stored { ids.next() } else { None };
             PolledTag { id, address, value_type, period: Duration::from_millis(scan_ms) }
         });
         let class_of = |scan_ms: u64| classes.iter().take_while(|class| class.period < Duration::from_millis(scan_ms)).count();
@@ -353,7 +353,10 @@ impl Outcomes for OutcomeSink<'_> {
             }
             Outcome::Missing(missing) => {
                 self.good_at = Some(at);
-                self.tell(item, &missing);
+                // Formulas tell of an input that they miss.
+                if self.tags[item.tag].stored {
+                    self.tell(item, &missing);
+                }
                 self.delivery.missing(item.tag, &missing, at);
             }
             Outcome::Trouble(trouble) => {

@@ -23,7 +23,7 @@ use super::{
 };
 use historian_model::{Timestamp, Value};
 
-/// Blocks without an answer after which a unit that has not answered at all is taken for dead.
+/// Blocks without an answer after which a unit that has not answered at all, and does not answer for one item alone, is taken for dead.
 const SILENT_MAX: usize = 2;
 /// Requests made in looking for parts of a block that answer, and how many of them may stay without an answer.
 const SEARCH_MAX: usize = 40;
@@ -118,25 +118,11 @@ impl<'a, O: Outcomes> UnitPoll<'a, O> {
     /// Reads every block of `groups` once, then the holes whose time has come.
     pub async fn read(mut self, groups: &mut [&mut ScanGroup]) -> Result<(), Interrupted> {
         let mut doubts = Vec::new();
-        for (number, group) in groups.iter_mut().enumerate() {
-            self.read_group(number, group, &mut doubts).await?;
+        for number in 0..groups.len() {
+            self.read_group(number, groups, &mut doubts).await?;
         }
-        if let Some(Doubt { group, block, trouble }) = doubts.first()
-            && !self.alive
-        {
-            // Perhaps it is this request that the unit does not answer. One item alone is the least that can be asked for.
-            let group = &mut *groups[*group];
-            let now = Instant::now();
-            let Some(first) = block.first_alone().filter(|_| group.may_search(now) && !group.is_proven(block)) else {
-                return Err(trouble.clone().into());
-            };
-            group.searched_in_vain(now, self.learning.reprobe);
-            if let BlockResult::Trouble(other) = self.ask(group, &first, Attempts::One).await?
-                && other.is_silence()
-            {
-                return Err(trouble.clone().into());
-            }
-            group.searched_in_vain(now, Duration::ZERO);
+        if !self.alive && !doubts.is_empty() && !self.answers_less(groups, &doubts).await? {
+            return Err(doubts.swap_remove(0).trouble.into());
         }
         for doubt in doubts {
             self.resolve(groups[doubt.group], &doubt.block, &doubt.trouble).await?;
@@ -144,8 +130,28 @@ impl<'a, O: Outcomes> UnitPoll<'a, O> {
         Ok(())
     }
 
-    async fn read_group(&mut self, number: usize, group: &mut ScanGroup, doubts: &mut Vec<Doubt>) -> Result<(), Interrupted> {
-        let mut queue: VecDeque<Block> = group.start().into();
+    /// Perhaps it is these requests that the unit does not answer: one item alone is the least that can be asked for. True when the unit
+    /// says anything to that. Asked once in a while, for most units that say nothing are not there.
+    async fn answers_less(&mut self, groups: &mut [&mut ScanGroup], doubts: &[Doubt]) -> Result<bool, Interrupted> {
+        let now = Instant::now();
+        let least = doubts.iter().find_map(|Doubt { group, block, .. }| {
+            let may_ask = groups[*group].may_search(now) && !groups[*group].is_proven(block);
+            Some((*group, block.first_alone().filter(|_| may_ask)?))
+        });
+        let Some((number, first)) = least else { return Ok(false) };
+        let group = &mut *groups[number];
+        group.searched_in_vain(now, self.learning.reprobe);
+        if let BlockResult::Trouble(trouble) = self.ask(group, &first, Attempts::One).await?
+            && trouble.is_silence()
+        {
+            return Ok(false);
+        }
+        group.searched_in_vain(now, Duration::ZERO);
+        Ok(true)
+    }
+
+    async fn read_group(&mut self, number: usize, groups: &mut [&mut ScanGroup], doubts: &mut Vec<Doubt>) -> Result<(), Interrupted> {
+        let mut queue: VecDeque<Block> = groups[number].start().into();
         let mut kept: Vec<Block> = Vec::with_capacity(queue.len());
         let mut halvings_left = self.learning.halvings_max;
         let mut holes_learned = false;
@@ -153,6 +159,7 @@ impl<'a, O: Outcomes> UnitPoll<'a, O> {
         while let Some(block) = queue.pop_front() {
             // One unanswered request is asked twice; after that the unit is known to be in trouble, and its others are not waited for so long.
             let attempts = if doubts.is_empty() { self.learning.attempts } else { Attempts::One };
+            let group = &mut *groups[number];
             let trouble = match self.ask(group, &block, attempts).await {
                 Ok(BlockResult::Values) => {
                     kept.push(block);
@@ -173,7 +180,11 @@ impl<'a, O: Outcomes> UnitPoll<'a, O> {
                 kept.push(block.clone());
                 doubts.push(Doubt { group: number, block, trouble: trouble.clone() });
                 if !self.alive && doubts.len() >= SILENT_MAX {
-                    result = Err(doubts.swap_remove(0).trouble.into());
+                    result = match self.answers_less(groups, doubts).await {
+                        Ok(true) => continue,
+                        Ok(false) => Err(doubts.swap_remove(0).trouble.into()),
+                        Err(interrupted) => Err(interrupted),
+                    };
                     break;
                 }
                 continue;
@@ -195,6 +206,7 @@ impl<'a, O: Outcomes> UnitPoll<'a, O> {
             }
         }
         kept.extend(queue);
+        let group = &mut *groups[number];
         group.finish(kept, holes_learned, Instant::now(), self.learning.reprobe);
         result?;
         if !holes_learned && (self.alive || group.is_all_holes()) {

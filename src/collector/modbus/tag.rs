@@ -8,9 +8,14 @@ use super::{
     format::{self, RegisterFormat},
     frame::Framing,
     scaling::Scaling,
+    unstored,
     word_order::WordOrder,
 };
-use historian_collector::{ConfigProblem, TagConfig, TagKey, not_available::Sentinel, tag_key::NOT_AVAILABLE};
+use historian_collector::{
+    ConfigProblem, TagConfig, TagKey,
+    not_available::Sentinel,
+    tag_key::{NOT_AVAILABLE, STORED},
+};
 use historian_model::{TagDefinition, TagName, Value, ValueType, tag::TagSource};
 
 /// Keys of `[[modbus.tag]]` beside the common ones.
@@ -29,6 +34,8 @@ pub const TAG_KEYS: &[TagKey] = &[
     TagKey::whole("scan_ms"),
     TagKey::flag("read_single"),
     NOT_AVAILABLE,
+    // False for what only formulas take.
+    STORED,
 ];
 
 /// A tag that can be read.
@@ -45,6 +52,8 @@ pub struct ModbusTag {
     pub scan_ms: u64,
     /// Read in a request of its own.
     pub read_single: bool,
+    /// False where only formulas take the value.
+    pub stored: bool,
 }
 
 /// What a tag takes from its device.
@@ -108,6 +117,9 @@ impl ModbusTag {
 
         let name = TagName::new(&config.name).map_err(|error| refuse("name", error.to_string())).ok();
         let own = &config.own;
+        if let Some(message) = unstored::contradiction(config) {
+            refuse(STORED.name, message.to_owned());
+        }
         let (scale, offset) = (own.number("scale"), own.number("offset"));
         let scaled = scale.is_some() || offset.is_some() || own.has("scale_from");
         let scan_ms = own.whole("scan_ms").unwrap_or(device.scan_ms);
@@ -209,7 +221,8 @@ impl ModbusTag {
             (Some(name), Some(address), Some((decoder, factor))) if problems.is_empty() => {
                 let source = TagSource { device: device.name.to_owned(), address: config.address.clone() };
                 let definition = config.definition(&prefix, name, decoder.value_type, source).map_err(|problem| vec![problem])?;
-                Ok(ModbusTag { definition, unit, area: address.area, start: address.start, decoder, factor, scan_ms, read_single })
+                let (area, start, stored) = (address.area, address.start, config.is_stored());
+                Ok(ModbusTag { definition, unit, area, start, decoder, factor, scan_ms, read_single, stored })
             }
             _ => Err(problems),
         }

@@ -390,6 +390,8 @@ fn refuse_repeated_devices(devices: &[NamedDevice], problems: &mut Vec<ConfigPro
 fn refuse_repeated_tags(devices: &[DeviceEntry], written: &[TagRow], problems: &mut Vec<ConfigProblem>) {
     let mut first: HashMap<&str, (usize, &TagConfig)> = HashMap::new();
     let collected = devices.iter().enumerate().flat_map(|(device, owner)| owner.tags.iter().map(move |tag| (device, tag)));
+    // Only its own device knows what is not stored.
+    let collected = collected.filter(|(_, tag)| tag.is_stored());
     for (owner, tag) in collected.chain(written.iter().map(|row| (usize::MAX, &row.tag))) {
         let (taken_by, taken) = *first.entry(tag.name.as_str()).or_insert((owner, tag));
         if !std::ptr::eq(taken, tag) && (taken_by != owner || owner == usize::MAX) {

@@ -20,6 +20,7 @@ mod secure;
 mod serial;
 mod shared;
 mod units;
+mod unstored;
 mod values;
 
 use std::{

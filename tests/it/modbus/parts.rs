@@ -1,6 +1,12 @@
 //! Devices that do not answer one block, each in its own way: only what really is not there costs a tag.
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use historian::{
     collector::status::DeviceState,
@@ -56,11 +62,11 @@ async fn read_in_parts(name: String, framing: Framing, way: Answer, addresses: V
     assert!(told.contains("max_gap") && told.contains("max_registers") && told.contains("in parts"), "{name}: {told}");
     assert_eq!(running.status.view().holes, Vec::<String>::new(), "{name}");
     // What was learned is kept: nothing fails any more.
-    let before = running.status.exceptions.load(std::sync::atomic::Ordering::Relaxed);
-    let timeouts = running.status.timeouts.load(std::sync::atomic::Ordering::Relaxed);
+    let before = running.status.exceptions.load(Ordering::Relaxed);
+    let timeouts = running.status.timeouts.load(Ordering::Relaxed);
     eventually(&format!("{name}: and goes on"), || all(&running, 8)).await;
-    assert_eq!(running.status.exceptions.load(std::sync::atomic::Ordering::Relaxed), before, "{name}");
-    assert_eq!(running.status.timeouts.load(std::sync::atomic::Ordering::Relaxed), timeouts, "{name}");
+    assert_eq!(running.status.exceptions.load(Ordering::Relaxed), before, "{name}");
+    assert_eq!(running.status.timeouts.load(Ordering::Relaxed), timeouts, "{name}");
     assert_eq!(running.status.view().state, DeviceState::Running, "{name}");
     running.stop().await;
     assert_values(&running, &[]);
@@ -89,6 +95,29 @@ async fn a_block_across_addresses_that_do_not_exist_is_read_without_them_however
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_block_longer_than_the_device_answers_is_read_in_shorter_ones_however_it_refuses() {
     in_every_way((0..120).collect(), |request| request.count > 50).await;
+}
+
+/// Nothing of what is asked for first is answered, as by a device that is not there.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_device_that_answers_none_of_its_long_blocks_is_read_in_short_ones_however_it_refuses() {
+    in_every_way((0..375).collect(), |request| request.count > 50).await;
+}
+
+/// A device that is off is asked for one register once, and not at each attempt to reach it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_device_that_answers_nothing_is_not_searched_for_parts_that_answer() {
+    let device = Device::start(Framing::Tcp).await;
+    let short = Arc::new(AtomicU64::new(0));
+    let counted = short.clone();
+    device.behave(move |request| {
+        counted.fetch_add(u64::from(request.count == 1), Ordering::SeqCst);
+        Answer::Lost
+    });
+    let mut running = start(&tags(Framing::Tcp, device.port, 50, 0..375));
+    eventually("some attempts", || device.requests() >= 12).await;
+    running.stop().await;
+    assert_eq!(short.load(Ordering::SeqCst), 1);
+    assert!(running.tags().iter().all(|tag| running.last(tag).is_some_and(|(.., quality)| quality.is_bad())));
 }
 
 /// One register that is not there, and says so by silence or failure, costs its own tag.
