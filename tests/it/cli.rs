@@ -27,6 +27,7 @@ mod server;
 mod terminal;
 mod token;
 mod transfer;
+mod workbook;
 
 /// Runs the program and waits for its end.
 fn historian(arguments: &[&str]) -> Output {

@@ -296,6 +296,12 @@ impl ColumnMap {
         Ok(map)
     }
 
+    /// Why a row must not be used: a cell of it, in a column that is used, has something else than it shows.
+    pub fn refused<'row>(&self, row: &'row SheetRow) -> Option<&'row str> {
+        let used = |column: usize| self.uses.get(column).is_some_and(|used| used.role.is_some());
+        row.refused.iter().find(|(column, _)| used(*column)).map(|(_, reason)| reason.as_str())
+    }
+
     /// What a row has in the column of a role, if anything.
     pub fn cell<'row>(&self, row: &'row SheetRow, role: ListColumn) -> Option<&'row str> {
         let column = self.uses.iter().position(|used| used.role == Some(role))?;
@@ -308,7 +314,7 @@ mod tests {
     use super::*;
 
     fn mapped(text: &str) -> Vec<(String, Option<ListColumn>)> {
-        let map = ColumnMap::find(&SpreadSheet::read(text.as_bytes(), known).unwrap()).unwrap();
+        let map = ColumnMap::find(&SpreadSheet::read(text.as_bytes(), None, known).unwrap()).unwrap();
         map.uses.into_iter().map(|used| (used.heading, used.role)).collect()
     }
 
@@ -336,7 +342,7 @@ mod tests {
         assert_eq!(mapped("name,address,unit\na,1,3\nb,2,4\n")[2].1, Some(ListColumn::Slave));
         assert_eq!(mapped("name,address,unit\na,1,m3/h\nb,2,4\n")[2].1, Some(ListColumn::Unit));
         assert_eq!(mapped("address,description\n1,Flow\n")[1].1, Some(ListColumn::Name), "there is nothing better");
-        let no = ColumnMap::find(&SpreadSheet::read(b"name,type\na,f32\n", known).unwrap()).err().unwrap();
+        let no = ColumnMap::find(&SpreadSheet::read(b"name,type\na,f32\n", None, known).unwrap()).err().unwrap();
         assert!(no.to_string().contains("addresses"), "{no}");
     }
 }

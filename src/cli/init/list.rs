@@ -201,6 +201,9 @@ impl Seen {
 fn tag(row: &SheetRow, columns: &ColumnMap, comma: bool, notation: AddressNotation, seen: &mut Seen) -> Result<ListedTag, String> {
     let cell = |role: ListColumn| columns.cell(row, role);
     let text = |role: ListColumn| cell(role).unwrap_or_default().chars().map(|c| if c.is_control() { ' ' } else { c }).collect::<String>();
+    if let Some(reason) = columns.refused(row) {
+        return Err(reason.to_owned());
+    }
     let name = text(ListColumn::Name);
     if name.is_empty() {
         return Err("has no name".to_owned());

@@ -17,7 +17,7 @@ use std::{
 use anyhow::{Context, bail};
 use clap::{Args, Subcommand};
 use historian_collector::ConfigProblem;
-use historian_server::config::{self, Overrides};
+use historian_server::config::{self, Overrides, workbook};
 use serde_json::json;
 
 use super::{
@@ -43,13 +43,13 @@ pub struct InitCommandArgs {
 
 #[derive(Debug, Subcommand)]
 enum InitCommand {
-    /// Makes a configuration and a tag file of a list of Modbus registers: CSV as spreadsheets save it.
+    /// Makes a configuration and a tag file of a list of Modbus registers: XLSX, or CSV as spreadsheets save it.
     Modbus(InitModbusArgs),
 }
 
 #[derive(Debug, Args)]
 struct InitModbusArgs {
-    /// The list.
+    /// The list; of an XLSX file the first sheet, or the one that is named: `map.xlsx#Registers`.
     #[arg(value_name = "FILE")]
     file: PathBuf,
     /// Directory for historian.toml and tags.csv; files that are there are left alone.
@@ -86,9 +86,13 @@ fn modbus(args: &InitModbusArgs) -> anyhow::Result<ExitCode> {
     if args.device.trim().is_empty() || args.device.chars().any(char::is_control) {
         return Err(Misuse("--device needs a name without control characters".to_owned()).into());
     }
-    let bytes = fs::read(&args.file).with_context(|| format!("{} cannot be read", args.file.display()))?;
-    let sheet = SpreadSheet::read(&bytes, column::known).with_context(|| args.file.display().to_string())?;
-    let columns = ColumnMap::find(&sheet).with_context(|| args.file.display().to_string())?;
+    let (file, sheet) = workbook::split(&args.file);
+    let bytes = fs::read(&file).with_context(|| format!("{} cannot be read", file.display()))?;
+    let sheet = SpreadSheet::read(&bytes, sheet.as_deref(), column::known).with_context(|| args.file.display().to_string())?;
+    let columns = ColumnMap::find(&sheet).with_context(|| match sheet.other_sheets() {
+        Some(others) => format!("{} ({others})", args.file.display()),
+        None => args.file.display().to_string(),
+    })?;
     let (mut list, mut left_out) = RegisterList::read(&sheet, &columns, args.one_based);
     fs::create_dir_all(&args.output).with_context(|| format!("{} cannot be made", args.output.display()))?;
     let written = write(&mut list, &mut left_out, args, &toml, &csv);
@@ -141,7 +145,8 @@ fn tell(
         let blanks = " ".repeat(widest - used.heading.chars().count());
         format!("  {}{blanks}  {}", used.heading, shown(used))
     }));
-    lines.extend(list.remarks().iter().map(|remark| format!("note: {remark}")));
+    let notes: Vec<String> = sheet.other_sheets().into_iter().chain(list.remarks().iter().cloned()).collect();
+    lines.extend(notes.iter().map(|note| format!("note: {note}")));
     lines.extend(left_out.iter().take(TOLD_MAX).map(|row| format!("line {}: {}", row.line, row.reason)));
     if left_out.len() > TOLD_MAX {
         lines.push(format!("and {} rows more", left_out.len() - TOLD_MAX));
@@ -153,7 +158,7 @@ fn tell(
     let object = json!({
         "file": args.file, "form": sheet.form(), "heading_line": columns.heading_line,
         "columns": columns.uses.iter().map(column).collect::<Vec<_>>(),
-        "notes": list.remarks(), "tags": list.len(), "configuration": toml, "tag_file": csv,
+        "notes": notes, "tags": list.len(), "configuration": toml, "tag_file": csv,
         "left_out": left_out.iter().map(|row| json!({ "line": row.line, "reason": row.reason })).collect::<Vec<_>>(),
     });
     output::tell(args.format, &lines.join("\n"), &object)

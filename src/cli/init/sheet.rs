@@ -1,6 +1,8 @@
-//! A table as spreadsheets save it: its encoding and separator are found, not asked for.
+//! A table as spreadsheets save it: a sheet of a workbook, or CSV whose encoding and separator are found, not asked for.
 
 use anyhow::bail;
+
+use historian_server::config::workbook;
 
 /// Separators that spreadsheets write, the likelier first.
 const SEPARATORS: [(u8, &str); 4] = [(b';', "semicolons"), (b',', "commas"), (b'\t', "tabs"), (b'|', "bars")];
@@ -19,6 +21,8 @@ const WINDOWS: [char; 32] = [
 pub struct SheetRow {
     pub line: usize,
     pub cells: Vec<String>,
+    /// Columns, the first being 0, whose cell must not be used, and why.
+    pub refused: Vec<(usize, String)>,
 }
 
 pub struct SpreadSheet {
@@ -26,27 +30,53 @@ pub struct SpreadSheet {
     /// Numbers have a decimal comma.
     pub decimal_comma: bool,
     form: String,
+    /// Of a workbook: sheets that are not read.
+    others: Vec<String>,
 }
 
 impl SpreadSheet {
-    /// Reads a file. `known` says how many headings it finds in a row: of the separators that counts which makes most of them.
+    /// Reads a file, of a workbook the sheet of that name or the first. `known` says how many headings it finds in a row: of the separators
+    /// that counts which makes most of them.
     ///
     /// # Errors
     /// What keeps it from being a table.
-    pub fn read(bytes: &[u8], known: impl Fn(&[String]) -> usize) -> anyhow::Result<SpreadSheet> {
+    pub fn read(bytes: &[u8], sheet: Option<&str>, known: impl Fn(&[String]) -> usize) -> anyhow::Result<SpreadSheet> {
         if bytes.len() > BYTES_MAX {
             bail!("is larger than {} MiB", BYTES_MAX >> 20);
         }
-        // An archive, as newer programs write it, or the kind of file that older ones do.
-        if bytes.starts_with(b"PK\x03\x04") || bytes.starts_with(b"\xD0\xCF\x11\xE0") {
-            bail!("is the file of a spreadsheet program; save the sheet as CSV");
+        if workbook::is_older(bytes) {
+            bail!(workbook::OLDER);
+        }
+        if workbook::is_workbook(bytes) {
+            return SpreadSheet::of_workbook(bytes, sheet);
+        }
+        if let Some(sheet) = sheet {
+            bail!("has no sheet {sheet:?}, because it is no XLSX file");
         }
         let (text, encoding) = decoded(bytes);
         let read = |(separator, name)| (rows(&text, separator), name);
         let Some((rows, separator)) = best(SEPARATORS.map(read), known) else { bail!("has no rows") };
         let decimal_comma = has_decimal_comma(&rows);
         let form = format!("{encoding}, {separator}, decimal {}", if decimal_comma { "comma" } else { "point" });
-        Ok(SpreadSheet { rows, decimal_comma, form })
+        Ok(SpreadSheet { rows, decimal_comma, form, others: Vec::new() })
+    }
+
+    fn of_workbook(bytes: &[u8], sheet: Option<&str>) -> anyhow::Result<SpreadSheet> {
+        let found = workbook::read(bytes, sheet).map_err(anyhow::Error::msg)?;
+        if found.rows.is_empty() {
+            bail!("has nothing in the sheet {:?}", found.name);
+        }
+        let row = |row: workbook::WorkRow| SheetRow { line: row.number, cells: row.cells, refused: row.refused };
+        let rows: Vec<SheetRow> = found.rows.into_iter().map(row).collect();
+        // Numbers have a point there, however they are shown; what was typed as text may have a comma.
+        let decimal_comma = has_decimal_comma(&rows);
+        let form = format!("XLSX, sheet {:?}{}", found.name, if decimal_comma { ", decimal comma" } else { "" });
+        Ok(SpreadSheet { rows, decimal_comma, form, others: found.others })
+    }
+
+    /// What a reader may have meant instead; nothing where there is no other sheet.
+    pub fn other_sheets(&self) -> Option<String> {
+        (!self.others.is_empty()).then(|| format!("not read: the sheets {}; FILE#NAME reads one", workbook::listed(&self.others)))
     }
 
     /// In words.
@@ -93,6 +123,7 @@ fn rows(text: &str, separator: u8) -> Vec<SheetRow> {
     let row = |record: csv::StringRecord| SheetRow {
         line: record.position().map_or(0, |position| position.line() as usize),
         cells: record.iter().map(|cell| cell.trim().to_owned()).collect(),
+        refused: Vec::new(),
     };
     records.map(row).filter(|row| row.cells.iter().any(|cell| !cell.is_empty())).collect()
 }
@@ -115,7 +146,7 @@ mod tests {
 
     fn read(bytes: &[u8]) -> anyhow::Result<SpreadSheet> {
         let headings = ["Bezeichnung", "Adresse", "name", "address"];
-        SpreadSheet::read(bytes, |cells| cells.iter().filter(|cell| headings.contains(&cell.as_str())).count())
+        SpreadSheet::read(bytes, None, |cells| cells.iter().filter(|cell| headings.contains(&cell.as_str())).count())
     }
 
     #[test]
@@ -132,7 +163,8 @@ mod tests {
         }
         let sheet = read(b"name\taddress\tscale\na, b\t40001\t0.1\n").unwrap();
         assert_eq!(sheet.form(), "UTF-8, tabs, decimal point");
-        assert!(read(b"PK\x03\x04...").err().unwrap().to_string().contains("save the sheet as CSV"));
+        assert!(read(b"PK\x03\x04...").err().unwrap().to_string().contains("is no whole XLSX file"));
+        assert!(read(b"\xD0\xCF\x11\xE0...").err().unwrap().to_string().contains("save it as XLSX"));
         assert!(read(b"\n\n").is_err());
     }
 

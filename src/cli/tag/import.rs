@@ -21,8 +21,9 @@ use historian_server::config::tag_file::{self, TagRow};
 
 #[derive(Debug, Args)]
 pub struct TagImportArgs {
-    /// CSV with a header: `name,type,unit,description,stepped,range_low,range_high,state_set`, in any order; of a tag file of the
-    /// configuration the other columns are not imported.
+    /// CSV, or a sheet of an XLSX file (`tags.xlsx#Dryer`), with a header:
+    /// `name,type,unit,description,stepped,range_low,range_high,state_set`, in any order; of a tag file of the configuration the other
+    /// columns are not imported.
     pub(super) file: PathBuf,
     /// Output format.
     #[arg(long, value_enum, default_value_t)]

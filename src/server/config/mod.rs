@@ -15,6 +15,7 @@ pub mod tag_file;
 mod trace;
 mod view;
 mod wording;
+pub mod workbook;
 mod written;
 pub(super) mod zone;
 
@@ -220,13 +221,14 @@ pub fn parse(file: &str, text: &str, directory: &Path, overrides: &Overrides) ->
     let mut written_rows = Vec::new();
     for tag_file in tag_files {
         let path = directory.join(&tag_file);
-        if !path.is_file() {
-            let message = format!("there is no file {}", path.display());
+        let (on_disk, _) = workbook::split(&path);
+        if !on_disk.is_file() {
+            let message = format!("there is no file {}", on_disk.display());
             problems.push(ConfigProblem { position: document.position_of("tag_files"), key: "tag_files".into(), message });
             continue;
         }
         let (rows, refused) = tag_file::read(&path, &path.display().to_string());
-        told.insert(format!("tag_files.{}", tag_file.display()), written::file(&path));
+        told.insert(format!("tag_files.{}", tag_file.display()), written::file(&on_disk));
         problems.extend(refused);
         for row in rows {
             let Some(device) = &row.device else {

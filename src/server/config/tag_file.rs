@@ -1,4 +1,4 @@
-//! Tags in CSV: one row per tag, written by hand, by a spreadsheet or by an engineering tool.
+//! Tags in CSV or in a sheet of a workbook: one row per tag, written by hand, by a spreadsheet or by an engineering tool.
 //!
 //! Used by the configuration (`tag_files`) and by `historian tag import`. All mistakes of a file are found in one pass, each with its line.
 
@@ -8,7 +8,7 @@ use super::{
     device::{PROTOCOLS, tag_key},
     document::SourceText,
     record::{CsvRecord, MalformedRecord, Records},
-    wording,
+    wording, workbook,
 };
 use historian_collector::{
     ConfigProblem, SettingPosition, TagConfig, TagKey,
@@ -98,17 +98,21 @@ impl TagRow {
     }
 }
 
-/// Reads a tag file from disk; `file` is the name that messages use.
+/// Reads a tag file from disk, which may name a sheet (`tags.xlsx#Dryer`); `file` is the name that messages use.
 pub fn read(path: &std::path::Path, file: &str) -> (Vec<TagRow>, Vec<ConfigProblem>) {
     let refuse = |message: String| {
         (Vec::new(), vec![ConfigProblem { position: SettingPosition { file: file.to_owned(), line: 0 }, key: "tag file".into(), message }])
     };
-    match std::fs::metadata(path) {
+    let (path, sheet) = workbook::split(path);
+    match std::fs::metadata(&path) {
         Ok(about) if about.len() > FILE_BYTES_MAX => return refuse(format!("is larger than {} MiB", FILE_BYTES_MAX >> 20)),
         Ok(_) => {}
         Err(error) => return refuse(format!("cannot be read: {error}")),
     }
     match std::fs::read(path) {
+        Ok(bytes) if workbook::is_older(&bytes) => refuse(workbook::OLDER.to_owned()),
+        Ok(bytes) if workbook::is_workbook(&bytes) => parse_sheet(&bytes, sheet.as_deref(), file).unwrap_or_else(refuse),
+        Ok(_) if sheet.is_some() => refuse("has no sheets, because it is no XLSX file".to_owned()),
         Ok(bytes) => parse(&bytes, file),
         Err(error) => refuse(format!("cannot be read: {error}")),
     }
@@ -124,11 +128,7 @@ pub fn parse(bytes: &[u8], file: &str) -> (Vec<TagRow>, Vec<ConfigProblem>) {
         let ends = bytes.iter().skip(start as usize).take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
         source.position(start as usize + ends).line
     };
-    let mut rows = Vec::new();
-    let mut problems = Vec::new();
-    let mut refuse = |line: usize, key: &str, message: String| {
-        problems.push(ConfigProblem { position: SettingPosition { file: file.to_owned(), line }, key: key.to_owned(), message });
-    };
+    let mut found = FoundRows::new(file.to_owned());
     // A quote without its end would take the rest of the file for one cell, and its tags would be gone without a word.
     let mut records = Records::new(bytes);
     let mut read = records.read(&mut CsvRecord::default());
@@ -136,63 +136,140 @@ pub fn parse(bytes: &[u8], file: &str) -> (Vec<TagRow>, Vec<ConfigProblem>) {
         read = records.read(&mut CsvRecord::default());
     }
     if let Err(MalformedRecord { line, reason, is_quote: true }) = read {
-        refuse(usize::try_from(line).unwrap_or(0), "row", reason);
-        return (Vec::new(), problems);
+        found.refuse(usize::try_from(line).unwrap_or(0), "row", reason);
+        return found.end();
     }
-    let mut header: Option<Vec<&'static str>> = None;
-    let mut seen: HashMap<String, usize> = HashMap::new();
     let mut record = csv::ByteRecord::new();
     loop {
         let line = match reader.read_byte_record(&mut record) {
             Ok(true) => line_of(record.position().unwrap_or_else(|| reader.position()).byte()),
             Ok(false) => break,
             Err(error) => {
-                refuse(line_of(reader.position().byte()), "row", error.to_string());
+                found.refuse(line_of(reader.position().byte()), "row", error.to_string());
                 break;
             }
         };
         let mut cells = Vec::with_capacity(record.len());
         if let Some(broken) = record.iter().position(|cell| std::str::from_utf8(cell).map(|cell| cells.push(cell)).is_err()) {
-            refuse(line, "row", format!("column {} is not UTF-8; save the file as UTF-8", broken + 1));
+            found.refuse(line, "row", format!("column {} is not UTF-8; save the file as UTF-8", broken + 1));
             continue;
         }
-        let Some(columns) = &header else {
-            match read_header(&cells) {
-                Ok(columns) => header = Some(columns),
-                Err(refused) => {
-                    for (column, message) in refused {
-                        refuse(line, &column, message);
-                    }
-                    break;
-                }
+        if !found.take(line, &cells) {
+            break;
+        }
+    }
+    found.end()
+}
+
+/// Reads the rows of a sheet of a workbook, which has to be named where there are several. Rows with a problem are left out.
+///
+/// # Errors
+/// The workbook cannot be read, or which sheet is meant is not said.
+fn parse_sheet(bytes: &[u8], sheet: Option<&str>, file: &str) -> Result<(Vec<TagRow>, Vec<ConfigProblem>), String> {
+    let found_sheet = workbook::read(bytes, sheet)?;
+    // Tags on a sheet that nobody reads would be missing without a word.
+    if sheet.is_none() && !found_sheet.others.is_empty() {
+        let (name, others) = (&found_sheet.name, workbook::listed(&found_sheet.others));
+        return Err(format!("has the sheets {name:?}, {others}; name the one that is meant, as in {file}#{name}"));
+    }
+    let mut found = FoundRows::new(if sheet.is_some() { file.to_owned() } else { format!("{file}#{}", found_sheet.name) });
+    found.is_sheet = true;
+    let mut width = 0;
+    for row in &found_sheet.rows {
+        let mut cells: Vec<&str> = row.cells.iter().map(String::as_str).collect();
+        // A row of a sheet ends with its last cell that has something in it; of the header that is the last column.
+        width = width.max(if found.header.is_none() { cells.len() } else { width });
+        cells.resize(width.max(cells.len()), "");
+        let mut refused = row.refused.iter().filter(|(column, _)| *column < width).peekable();
+        if refused.peek().is_none() {
+            if !found.take(row.number, &cells) {
+                break;
             }
             continue;
+        }
+        for (column, reason) in refused {
+            let key = found.header.as_ref().and_then(|header| header.get(*column).copied()).unwrap_or("header");
+            found.problem(row.number, key, reason.clone());
+        }
+        if found.header.is_none() {
+            break;
+        }
+    }
+    Ok(found.end())
+}
+
+/// The rows of a file on the way through it.
+struct FoundRows {
+    file: String,
+    /// Names of columns are in cells that have names themselves.
+    is_sheet: bool,
+    header: Option<Vec<&'static str>>,
+    seen: HashMap<String, usize>,
+    rows: Vec<TagRow>,
+    problems: Vec<ConfigProblem>,
+}
+
+impl FoundRows {
+    fn new(file: String) -> FoundRows {
+        FoundRows { file, is_sheet: false, header: None, seen: HashMap::new(), rows: Vec::new(), problems: Vec::new() }
+    }
+
+    fn position(&self, line: usize) -> SettingPosition {
+        SettingPosition { file: self.file.clone(), line }
+    }
+
+    fn problem(&mut self, line: usize, key: &str, message: String) {
+        let position = self.position(line);
+        self.problems.push(ConfigProblem { position, key: key.to_owned(), message });
+    }
+
+    /// A problem of a row; in a sheet with the name of the cell.
+    fn refuse(&mut self, line: usize, key: &str, message: String) {
+        let column = self.header.as_ref().and_then(|header| header.iter().position(|name| *name == key)).filter(|_| self.is_sheet);
+        let cell = column.map_or_else(String::new, |column| format!("cell {}: ", workbook::cell_name(column, line)));
+        self.problem(line, key, format!("{cell}{message}"));
+    }
+
+    /// The header, then a row; false when there is no use in reading on.
+    fn take(&mut self, line: usize, cells: &[&str]) -> bool {
+        let Some(columns) = &self.header else {
+            match read_header(cells) {
+                Ok(columns) => self.header = Some(columns),
+                Err(refused) => {
+                    for (column, message) in refused {
+                        self.refuse(line, &column, message);
+                    }
+                    return false;
+                }
+            }
+            return true;
         };
         if cells.iter().all(|cell| cell.is_empty()) {
-            continue;
+            return true;
         }
         if cells.len() != columns.len() {
-            let message = format!(
-                "has {} cells, the header has {} columns; a comma inside a cell needs quotes around it",
-                cells.len(),
-                columns.len()
-            );
-            refuse(line, "row", message);
-            continue;
+            let hint = if self.is_sheet { "" } else { "; a comma inside a cell needs quotes around it" };
+            let message = format!("has {} cells, the header has {} columns{hint}", cells.len(), columns.len());
+            self.refuse(line, "row", message);
+            return true;
         }
-        match read_row(columns, &cells, SettingPosition { file: file.to_owned(), line }) {
-            Ok(row) => match seen.insert(row.tag.name.clone(), line) {
-                Some(first) => refuse(line, "name", format!("tag {:?} is in line {first} already", row.tag.name)),
-                None => rows.push(row),
+        match read_row(columns, cells, self.position(line)) {
+            Ok(row) => match self.seen.insert(row.tag.name.clone(), line) {
+                Some(first) => self.refuse(line, "name", format!("tag {:?} is in line {first} already", row.tag.name)),
+                None => self.rows.push(row),
             },
-            Err(refused) => refused.into_iter().for_each(|(column, message)| refuse(line, column, message)),
+            Err(refused) => refused.into_iter().for_each(|(column, message)| self.refuse(line, column, message)),
         }
+        true
     }
-    if header.is_none() && problems.is_empty() {
-        let message = format!("is empty; the first line names the columns: {}", definition_columns()[..7].join(","));
-        problems.push(ConfigProblem { position: SettingPosition { file: file.to_owned(), line: 1 }, key: "header".into(), message });
+
+    fn end(mut self) -> (Vec<TagRow>, Vec<ConfigProblem>) {
+        if self.header.is_none() && self.problems.is_empty() {
+            let message = format!("is empty; the first line names the columns: {}", definition_columns()[..7].join(","));
+            self.problem(1, "header", message);
+        }
+        (self.rows, self.problems)
     }
-    (rows, problems)
 }
 
 /// Columns of the file; each refused one with the reason.

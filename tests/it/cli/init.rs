@@ -201,7 +201,7 @@ fn what_is_no_list_leaves_nothing_behind() {
     let files =
         directory(&[("no.csv", "a;b\n1;2\n"), ("none.csv", "name;address;type\nx;40001;FLOAT24\n"), ("book.csv", "PK\u{3}\u{4}...")]);
     for (name, part) in
-        [("no.csv", "no row of headings"), ("none.csv", "FLOAT24"), ("book.csv", "save the sheet as CSV"), ("gone.csv", "cannot be read")]
+        [("no.csv", "no row of headings"), ("none.csv", "FLOAT24"), ("book.csv", "is no whole XLSX file"), ("gone.csv", "cannot be read")]
     {
         let output = historian(&["init", "modbus", &path(&files, name), "--output", &path(&files, "out")]);
         assert_eq!(output.status.code(), Some(1), "{name}");

@@ -18,7 +18,7 @@ use historian_format::{
     Samples, Value, ValueType, encode_chunk, journal,
     keys::{ChunkKey, catalog_key},
 };
-use historian_server::config::{self, Overrides, tag_file};
+use historian_server::config::{self, Overrides, tag_file, workbook};
 use parquet::arrow::ArrowWriter;
 
 use super::Target;
@@ -95,6 +95,18 @@ pub const TAG_FILE: Target = Target {
     seeds: || {
         let written = "name,type,unit,state_set\r\n\"a, b\",f64,bar,\r\na/mode,state,,off|on\r\n";
         vec![include_bytes!("../../../../examples/tags.csv").to_vec(), written.into()]
+    },
+};
+
+pub const WORKBOOK: Target = Target {
+    name: "workbook",
+    about: "sheets of XLSX files, as lists of tags and registers are in them",
+    inputs: 1_000,
+    run: |bytes| workbook::read(bytes, None).is_ok(),
+    seeds: || {
+        let (in_cells, shared) =
+            (include_bytes!("../../../peers/workbooks/map_openpyxl.xlsx"), include_bytes!("../../../peers/workbooks/tags_xlsxwriter.xlsx"));
+        vec![in_cells.to_vec(), shared.to_vec()]
     },
 };
 

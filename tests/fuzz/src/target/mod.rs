@@ -56,6 +56,7 @@ pub static TARGETS: &[&Target] = &[
     &model::SELECTION,
     &file::CONFIGURATION,
     &file::TAG_FILE,
+    &file::WORKBOOK,
     &file::SAMPLE_CSV,
     &file::SAMPLE_PARQUET,
     &door::TOKEN,
