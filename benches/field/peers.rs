@@ -5,7 +5,8 @@
 //! `opcua NODES PERIOD_MS`: one OPC UA server without security, whose nodes `s=0`, `s=1`, … of [`NAMESPACE`] get a new Double every period,
 //! all with the same source timestamp.
 //!
-//! Prints its ports in one line, then what it has answered or published, a line of JSON a second, until its standard input ends.
+//! Prints its ports in one line, then what it has answered or published, a line of JSON for each line that comes, until its standard input
+//! ends.
 
 use std::{
     net::Ipv4Addr,
@@ -25,7 +26,7 @@ use opcua::{
     types::{DataTypeId, DataValue, DateTime, NodeId, ObjectId, QualifiedName, StatusCode, VariableTypeId, Variant},
 };
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt, BufReader},
+    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
     net::{TcpListener, TcpStream},
 };
 
@@ -33,6 +34,10 @@ use tokio::{
 const NAMESPACE: &str = "urn:historian:field";
 const HEADER: usize = 7;
 const REGISTERS_MAX: u16 = 125;
+/// How often the OPC UA server looks whether a subscription is due.
+const TICK_MS: u64 = 20;
+const MESSAGE_BYTES_MAX: usize = 64 << 20;
+const ITEMS_PER_CALL: usize = 1_000;
 
 /// What was answered or published since the start.
 #[derive(Default)]
@@ -54,16 +59,9 @@ async fn main() {
             std::process::exit(2);
         }
     }
-    let mut ended = [0];
-    let mut stdin = tokio::io::stdin();
-    let mut ticks = tokio::time::interval(Duration::from_secs(1));
-    loop {
-        tokio::select! {
-            _ = ticks.tick() => {
-                println!("{{\"requests\": {}, \"values\": {}}}", told.requests.load(Relaxed), told.values.load(Relaxed));
-            }
-            read = stdin.read(&mut ended) => if read.unwrap_or(0) == 0 { return },
-        }
+    let mut asked = BufReader::new(tokio::io::stdin()).lines();
+    while let Ok(Some(_)) = asked.next_line().await {
+        println!("{{\"requests\": {}, \"values\": {}}}", told.requests.load(Relaxed), told.values.load(Relaxed));
     }
 }
 
@@ -117,14 +115,27 @@ async fn opcua(nodes: u64, period: Duration, told: Arc<Told>) {
     let port = listener.local_addr().expect("a bound port").port();
     let pki = std::env::temp_dir().join(format!("historian-field-{}", std::process::id()));
     let namespace = opcua::server::diagnostics::NamespaceMetadata { namespace_uri: NAMESPACE.to_owned(), ..Default::default() };
-    let builder = ServerBuilder::new_anonymous("Field")
+    let mut builder = ServerBuilder::new_anonymous("Field")
         .application_uri("urn:historian:field-server")
         .product_uri("urn:historian:field-server")
         .host("127.0.0.1")
         .port(port)
         .pki_dir(&pki)
         .create_sample_keypair(false)
+        .subscription_poll_interval_ms(TICK_MS)
         .with_node_manager(simple_node_manager(namespace, "field"));
+    // By default the library passes on a value in a tenth of a second, keeps ten, and sends no message of more than 320 KiB. Here every value
+    // counts, and all nodes may be in one notification.
+    let limits = builder.limits_mut();
+    limits.max_message_size = MESSAGE_BYTES_MAX;
+    limits.max_chunk_count = MESSAGE_BYTES_MAX >> 16;
+    limits.max_array_length = nodes as usize + ITEMS_PER_CALL;
+    limits.operational.max_monitored_items_per_call = ITEMS_PER_CALL;
+    limits.subscriptions.min_sampling_interval_ms = 0.0;
+    limits.subscriptions.min_publishing_interval_ms = TICK_MS as f64;
+    limits.subscriptions.max_monitored_items_per_sub = nodes as usize;
+    limits.subscriptions.max_monitored_item_queue_size = 1_000;
+    limits.subscriptions.max_queued_notifications = 1_000;
     let (server, handle) = builder.build().expect("a server");
     let index = handle.get_namespace_index(NAMESPACE).expect("the namespace is registered");
     let manager = handle.node_managers().get_of_type::<SimpleNodeManager>().expect("a node manager");

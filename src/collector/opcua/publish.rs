@@ -130,7 +130,7 @@ pub fn index(handle: u32) -> Option<usize> {
     (handle as usize).checked_sub(1)
 }
 
-/// Where the values of a notification go, by index of their tags, with the time of the notification.
+/// Where the values of a notification go, by index of their tags, with the server's time at which it was published, just now.
 pub type NotificationSink = Arc<dyn Fn(Vec<(usize, DataValue)>, Option<i64>) + Send + Sync>;
 
 /// What one subscription receives.
@@ -228,11 +228,12 @@ impl SubscriptionFeed {
         let empty = message.notification_data.as_ref().is_none_or(Vec::is_empty);
         let next = self.next_number();
         let fresh = empty || self.sequence.lock().saw(message.sequence_number);
+        let at = nanoseconds(&message.publish_time, None);
         if fresh && !empty {
-            self.times.lock().came(next, message.sequence_number, nanoseconds(&message.publish_time, None));
+            self.times.lock().came(next, message.sequence_number, at);
         }
         if fresh {
-            self.take(message);
+            self.take(message, at);
         }
         if !more {
             self.answered.store(true, Ordering::Relaxed);
@@ -246,12 +247,13 @@ impl SubscriptionFeed {
             return false;
         }
         if self.sequence.lock().republished(number) {
-            self.take(message);
+            // It was published before a loss: its time says nothing of how the clocks differ now.
+            self.take(message, None);
         }
         true
     }
 
-    fn take(&self, notification: NotificationMessage) {
+    fn take(&self, notification: NotificationMessage, at: Option<i64>) {
         *self.last.lock() = Instant::now();
         let mut values = Vec::new();
         for part in notification.notification_data.into_iter().flatten() {
@@ -264,7 +266,7 @@ impl SubscriptionFeed {
         }
         if !values.is_empty() {
             self.values_seen.store(true, Ordering::Relaxed);
-            (self.take)(values, nanoseconds(&notification.publish_time, None));
+            (self.take)(values, at);
         }
     }
 }
@@ -460,7 +462,8 @@ mod tests {
         assert_eq!((told(), taken.lock().len()), ((9, true, false, false), 1));
         assert_eq!((feed.overdue(), feed.overdue()), (vec![], vec![6, 7]));
         assert_eq!([feed.republished(6, keep_alive), feed.republished(6, message(6, &[(1, 7.0)]))], [false, true]);
-        assert_eq!(taken.lock().len(), 2);
+        let times: Vec<Option<i64>> = taken.lock().iter().map(|(_, at)| *at).collect();
+        assert_eq!(times, [Some(1_767_225_600_000_000_000), None], "what was asked for was published long ago");
         assert!(feed.published(message(6, &[(1, 7.0)]), false));
         assert_eq!((told(), taken.lock().len()), ((9, true, false, false), 2));
         feed.lose(7);

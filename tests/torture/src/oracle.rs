@@ -77,6 +77,13 @@ pub struct Cell {
     pub quality: u32,
 }
 
+impl Cell {
+    /// Neither Bad nor Uncertain.
+    pub fn is_good(&self) -> bool {
+        self.quality >> 30 == 0
+    }
+}
+
 /// A tag of the oracle.
 #[derive(Clone, Debug)]
 pub struct TagPlan {

@@ -1,17 +1,22 @@
-//! Modbus devices of a plant, each of which can be made bad in a way that devices and gateways are known for.
+//! Devices of a plant, each of which can be made bad in a way that devices and gateways are known for: Modbus devices here, OPC UA servers
+//! in [`server`], which a [`line`] makes bad.
 //!
-//! A device answers with its own number and with how many requests it has answered properly, so that of each sample it is known which device
-//! it came from, and whether one is missing. What it answers while it is bad carries a number that no device has.
+//! A Modbus device answers with its own number and with how many requests it has answered properly, so that of each sample it is known
+//! which device it came from, and whether one is missing. What it answers while it is bad carries a number that no device has.
 
 mod answer;
+mod chunk;
+mod line;
+mod port;
 mod read;
+mod server;
 
 use std::{
     io,
     net::SocketAddr,
     sync::{
         Arc,
-        atomic::{AtomicU32, AtomicU64, Ordering},
+        atomic::{AtomicU32, Ordering},
     },
     time::Duration,
 };
@@ -19,12 +24,16 @@ use std::{
 use parking_lot::Mutex;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpListener, TcpStream},
-    task::JoinSet,
+    net::TcpStream,
 };
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-pub use self::read::read;
+use self::port::FieldPort;
+pub use self::{
+    line::LineAilment,
+    read::{delivering, now, read},
+    server::{FieldServer, NODES, Written, value_of},
+};
 
 /// What a device has in place of its number in answers that nobody may take.
 pub const FOREIGN: u16 = 60_000;
@@ -85,14 +94,12 @@ pub struct FieldDevice {
 struct FieldState {
     number: u16,
     ailment: Mutex<Option<Ailment>>,
-    /// Cancelled when the state of the device changes; connections of before end then.
-    changed: Mutex<CancellationToken>,
+    port: Arc<FieldPort>,
     /// Requests answered properly.
     answered: AtomicU32,
     /// The next so many proper answers are spoilt without a trace in the protocol: for mutants.
     spoil: Mutex<Option<Spoilt>>,
     late_by: Duration,
-    connections: AtomicU64,
 }
 
 /// A fault that no collector can see and that the test must: the device answers in the name of another, or leaves one out.
@@ -110,26 +117,24 @@ impl FieldDevice {
     /// # Errors
     /// There is no port.
     pub async fn start(number: u16, late_by: Duration) -> io::Result<FieldDevice> {
-        let listener = TcpListener::bind("127.0.0.1:0").await?;
-        let address = listener.local_addr()?;
+        let (listener, port) = FieldPort::open().await?;
         let state = Arc::new(FieldState {
             number,
             ailment: Mutex::new(None),
-            changed: Mutex::new(CancellationToken::new()),
+            port: port.clone(),
             answered: AtomicU32::new(0),
             spoil: Mutex::new(None),
             late_by,
-            connections: AtomicU64::new(0),
         });
-        let stop = CancellationToken::new();
-        tokio::spawn(serve(listener, address, state.clone(), stop.clone()));
+        let (address, stop, talking) = (port.address, CancellationToken::new(), state.clone());
+        tokio::spawn(port.serve(listener, stop.clone(), move |stream| talk(stream, talking.clone())));
         Ok(FieldDevice { address, state, _stop: stop.drop_guard() })
     }
 
     /// Makes the device bad, or good again. What it has of connections is closed.
     pub fn set(&self, ailment: Option<Ailment>) {
         *self.state.ailment.lock() = ailment;
-        std::mem::take(&mut *self.state.changed.lock()).cancel();
+        self.state.port.change(ailment == Some(Ailment::Refuses));
     }
 
     pub fn spoil(&self, how: Spoilt) {
@@ -138,56 +143,12 @@ impl FieldDevice {
 
     /// Connections taken so far.
     pub fn connections(&self) -> u64 {
-        self.state.connections.load(Ordering::Relaxed)
-    }
-}
-
-async fn serve(listener: TcpListener, address: SocketAddr, state: Arc<FieldState>, stop: CancellationToken) {
-    let mut listener = Some(listener);
-    let mut open = JoinSet::new();
-    while !stop.is_cancelled() {
-        let changed = state.changed.lock().clone();
-        if *state.ailment.lock() == Some(Ailment::Refuses) {
-            listener = None;
-        } else if listener.is_none() {
-            // It is the same address again; where another program took it meanwhile, that is seen by the device staying away.
-            listener = TcpListener::bind(address).await.ok();
-        }
-        let accepted = async {
-            match &listener {
-                Some(listener) => listener.accept().await.map(|(stream, _)| stream),
-                None => std::future::pending().await,
-            }
-        };
-        let retry = async {
-            if listener.is_none() && *state.ailment.lock() != Some(Ailment::Refuses) {
-                tokio::time::sleep(Duration::from_millis(50)).await;
-            } else {
-                std::future::pending::<()>().await;
-            }
-        };
-        tokio::select! {
-            () = stop.cancelled() => {}
-            () = changed.cancelled() => {}
-            () = retry => {}
-            Ok(stream) = accepted => {
-                state.connections.fetch_add(1, Ordering::Relaxed);
-                let (state, stop) = (state.clone(), stop.clone());
-                open.spawn(async move {
-                    tokio::select! {
-                        _ended = talk(stream, &state) => {}
-                        () = changed.cancelled() => {}
-                        () = stop.cancelled() => {}
-                    }
-                });
-            }
-        }
-        while open.try_join_next().is_some() {}
+        self.state.port.connections()
     }
 }
 
 /// Answers requests until the client goes.
-async fn talk(mut stream: TcpStream, state: &FieldState) -> io::Result<()> {
+async fn talk(mut stream: TcpStream, state: Arc<FieldState>) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let ailment = *state.ailment.lock();
     if ailment == Some(Ailment::Hangs) {

@@ -8,6 +8,7 @@ mod r05_fsync;
 mod r06_slow;
 mod r07_clock;
 mod r08_devices;
+mod r08_servers;
 mod r09_forward;
 mod r10_attack;
 mod r11_unread;

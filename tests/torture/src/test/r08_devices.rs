@@ -1,5 +1,5 @@
-//! R8: fifty devices, twelve of them bad at a time, each in another way. The others do not notice; of the bad ones nothing is answered as
-//! Good that is not theirs, and each comes back by itself.
+//! R8: fifty Modbus devices, twelve of them bad at a time, each in another way, and beside them OPC UA servers ([`super::r08_servers`]). The
+//! others do not notice; of the bad ones nothing is answered as Good that is not theirs, and each comes back by itself.
 
 use std::{
     fmt::Write as _,
@@ -7,26 +7,30 @@ use std::{
 };
 
 use futures::{FutureExt, future::BoxFuture};
-use historian::model::{Clock, SystemClock};
 use historian_proto::v1::{ListGapsRequest, admin_service_client::AdminServiceClient};
 use tonic::transport::Channel;
 
-use super::{Mutant, Test};
+use super::{
+    Mutant, Test,
+    r08_servers::{FieldServers, ServerOutage},
+};
 use crate::{
     context::Context,
-    field::{Ailment, FieldDevice, Spoilt, read},
+    field::{Ailment, FieldDevice, Spoilt, delivering, now, read},
     oracle::{Bits, Cell},
     report::Report,
 };
 
 pub const TEST: Test = Test {
     id: "R8",
-    about: "12 of 50 devices bad, each in another way: the others lose no poll, nothing is taken for another's, each comes back within 10 s",
+    about: "12 of 50 devices and 10 of 16 OPC UA servers bad, each in another way: the others lose nothing, each comes back within 10 s",
     unit: "rounds of outages",
     cycles: [1, 4, 40],
     mutants: &[
         Mutant { kind: "crossed", about: "a good device answers once with the number of another", cycles: 1 },
         Mutant { kind: "skipped", about: "an answer of a good device is lost on its way", cycles: 1 },
+        Mutant { kind: "server-crossed", about: "a good server publishes the values of another once", cycles: 1 },
+        Mutant { kind: "server-skipped", about: "a value of a good server is not published", cycles: 1 },
     ],
     run,
 };
@@ -43,6 +47,8 @@ const CALM: Duration = Duration::from_secs(3);
 /// What a read of the data may still lack of the last moments.
 const SETTLED: Duration = Duration::from_secs(2);
 const SECOND_NS: i64 = 1_000_000_000;
+/// Heads, tables in memory and what the allocator keeps; what grows with every outage passes it in the long form.
+const GROWTH_MAX_KB: u64 = 128 << 10;
 
 fn run(context: &Context) -> BoxFuture<'_, anyhow::Result<Report>> {
     devices(context).boxed()
@@ -62,16 +68,22 @@ async fn devices(context: &Context) -> anyhow::Result<Report> {
     for number in 0..DEVICES {
         field.push(FieldDevice::start(number, TIMEOUT * 3 / 2).await?);
     }
-    let server = context.real_launcher(&context.work.join("data"), &configuration(&field))?.start()?;
+    let servers = FieldServers::start(&context.work).await?;
+    let text = configuration(&field) + &servers.configuration();
+    let server = context.real_launcher(&context.work.join("data"), &text)?.start()?;
     let channel = server.channel().await?;
-    let begun = delivering(&channel).await?;
+    servers.delivering(&channel).await?;
+    let begun = delivering(&channel, "plant/*/number", usize::from(DEVICES)).await?;
     tokio::time::sleep(CALM).await;
 
-    let mut outages = Vec::new();
+    let rss_before = server.rss_kb();
+    let (mut outages, mut server_outages) = (Vec::new(), Vec::new());
     match context.mutant {
         None => {
             for round in 0..context.cycles as usize {
-                outages.extend(fall_ill(&channel, &field, round).await?);
+                let (of_devices, of_servers) = fall_ill(&channel, &field, &servers, round, &mut report).await?;
+                outages.extend(of_devices);
+                server_outages.extend(of_servers);
                 tokio::time::sleep(CALM).await;
                 report.cycles += 1;
                 context.progress("R8", report.cycles, &report);
@@ -79,7 +91,12 @@ async fn devices(context: &Context) -> anyhow::Result<Report> {
         }
         // Found without any outage.
         Some(kind) => {
-            field[0].spoil(if kind == "crossed" { Spoilt::Crossed } else { Spoilt::Skipped });
+            let how = if kind.ends_with("crossed") { Spoilt::Crossed } else { Spoilt::Skipped };
+            if kind.starts_with("server") {
+                servers.spoil(how);
+            } else {
+                field[0].spoil(how);
+            }
             tokio::time::sleep(CALM).await;
         }
     }
@@ -88,6 +105,13 @@ async fn devices(context: &Context) -> anyhow::Result<Report> {
     for device in 0..usize::from(DEVICES) {
         judge(&channel, device, (begun, end), &outages, &mut report).await?;
     }
+    servers.judge(&channel, (begun, end), &server_outages, &mut report).await?;
+    let grown = server.rss_kb().saturating_sub(rss_before);
+    report.figure("rss_grown_mb", grown >> 10);
+    if grown > GROWTH_MAX_KB {
+        report.fail(format!("memory has grown by {} MB in the outages", grown >> 10));
+    }
+    report.figure("server_outages", server_outages.len());
     report.figure("devices", DEVICES);
     report.figure("outages", outages.len());
     report.figure("connections", field.iter().map(FieldDevice::connections).sum::<u64>());
@@ -96,28 +120,36 @@ async fn devices(context: &Context) -> anyhow::Result<Report> {
     Ok(report)
 }
 
-/// Makes some devices bad for a while, each in another way, and waits until all are back or should be.
-async fn fall_ill(channel: &Channel, field: &[FieldDevice], round: usize) -> anyhow::Result<Vec<Outage>> {
+/// Makes some devices and servers bad for a while, each in another way, and waits until all are back or should be.
+async fn fall_ill(
+    channel: &Channel,
+    field: &[FieldDevice],
+    servers: &FieldServers,
+    round: usize,
+    report: &mut Report,
+) -> anyhow::Result<(Vec<Outage>, Vec<ServerOutage>)> {
     let bad = Ailment::ALL.into_iter().enumerate().map(|(index, ailment)| ((round * 7 + index * 4) % field.len(), ailment));
     let from = now();
     for (device, ailment) in bad.clone() {
         field[device].set(Some(ailment));
     }
+    let mut ill = servers.fall_ill(round);
     tokio::time::sleep(OUTAGE).await;
     let to = now();
     for (device, _) in bad.clone() {
         field[device].set(None);
     }
+    servers.recover(channel, &mut ill, report).await?;
     let since = Instant::now();
     while since.elapsed() < BACK_WITHIN {
         tokio::time::sleep(Duration::from_millis(250)).await;
         let found = read(channel, "plant/*/number", to, i64::MAX).await?;
-        let is_back = |device: usize| found.get(&format!("plant/d{device:02}/number")).is_some_and(|cells| cells.iter().any(is_good));
-        if bad.clone().all(|(device, _)| is_back(device)) {
+        let is_back = |device: usize| found.get(&format!("plant/d{device:02}/number")).is_some_and(|cells| cells.iter().any(Cell::is_good));
+        if bad.clone().all(|(device, _)| is_back(device)) && servers.are_back(channel, &ill).await? {
             break;
         }
     }
-    Ok(bad.map(|(device, ailment)| Outage { device, ailment, from, to }).collect())
+    Ok((bad.map(|(device, ailment)| Outage { device, ailment, from, to }).collect(), ill))
 }
 
 fn configuration(field: &[FieldDevice]) -> String {
@@ -136,27 +168,6 @@ fn configuration(field: &[FieldDevice]) -> String {
     text
 }
 
-fn now() -> i64 {
-    SystemClock.now().0
-}
-
-/// Waits until every device has delivered; from then on none may be silent. The time of it.
-async fn delivering(channel: &Channel) -> anyhow::Result<i64> {
-    let since = Instant::now();
-    loop {
-        let found = read(channel, "plant/*/number", 0, i64::MAX).await?;
-        if found.values().filter(|cells| cells.iter().any(is_good)).count() == usize::from(DEVICES) {
-            return Ok(now());
-        }
-        anyhow::ensure!(since.elapsed() < Duration::from_secs(30), "the devices do not deliver");
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
-}
-
-fn is_good(cell: &Cell) -> bool {
-    cell.quality >> 30 == 0
-}
-
 /// Holds what the historian has of one device in a range of time against what the device was then.
 async fn judge(channel: &Channel, device: usize, (begun, end): (i64, i64), outages: &[Outage], report: &mut Report) -> anyhow::Result<()> {
     let prefix = format!("plant/d{device:02}");
@@ -166,14 +177,14 @@ async fn judge(channel: &Channel, device: usize, (begun, end): (i64, i64), outag
     report.tally.acked += (numbers.len() + counts.len()) as u64;
 
     // Nothing is taken for another's.
-    for cell in numbers.iter().filter(|cell| is_good(cell)) {
+    for cell in numbers.iter().filter(|cell| cell.is_good()) {
         if cell.bits != Bits::Number(device as u64) {
             report.tally.phantom += 1;
             report.tally.example(|| format!("{prefix}: {cell:?} is Good, and not of this device"));
         }
     }
     let mut last: Option<(u64, i64)> = None;
-    for cell in counts.iter().filter(|cell| is_good(cell)) {
+    for cell in counts.iter().filter(|cell| cell.is_good()) {
         let Bits::Number(count) = cell.bits else { continue };
         if let Some((before, at)) = last {
             if count <= before {
@@ -195,7 +206,7 @@ async fn judge(channel: &Channel, device: usize, (begun, end): (i64, i64), outag
     let own: Vec<&Outage> = outages.iter().filter(|outage| outage.device == device).collect();
     // A device that was never bad has a Good sample for every poll.
     if own.is_empty() {
-        if let Some(cell) = numbers.iter().chain(counts).find(|cell| !is_good(cell)) {
+        if let Some(cell) = numbers.iter().chain(counts).find(|cell| !cell.is_good()) {
             report.fail(format!("{prefix} was never bad, and has {cell:?}"));
         }
         let due = (end - begun) / SCAN.as_nanos() as i64;
@@ -216,14 +227,14 @@ async fn came_back(channel: &Channel, prefix: &str, numbers: &[Cell], outage: &O
     // A device that is late may be waited for.
     if ailment != Ailment::Late {
         let mut meanwhile = numbers.iter().filter(|cell| (outage.from + slack..outage.to).contains(&cell.timestamp));
-        if let Some(cell) = meanwhile.find(|cell| is_good(cell)) {
+        if let Some(cell) = meanwhile.find(|cell| cell.is_good()) {
             report.fail(format!("{prefix}, bad by {ailment:?}: {cell:?} is Good"));
         }
-        if numbers.iter().filter(|cell| (outage.from..outage.to + slack).contains(&cell.timestamp)).all(is_good) {
+        if numbers.iter().filter(|cell| (outage.from..outage.to + slack).contains(&cell.timestamp)).all(Cell::is_good) {
             report.fail(format!("{prefix}, bad by {ailment:?}: nothing of it is Bad"));
         }
     }
-    let Some(again) = numbers.iter().find(|cell| cell.timestamp >= outage.to && is_good(cell)) else {
+    let Some(again) = numbers.iter().find(|cell| cell.timestamp >= outage.to && cell.is_good()) else {
         report.fail(format!("{prefix}, bad by {ailment:?}: it did not come back"));
         return Ok(());
     };

@@ -11,7 +11,6 @@ use std::{
 };
 
 use futures::{FutureExt, future::BoxFuture};
-use historian::model::{Clock, SystemClock};
 use historian_proto::v1::{
     Gap, GetStatusRequest, ListGapsRequest, admin_service_client::AdminServiceClient, collector_service_client::CollectorServiceClient,
 };
@@ -21,7 +20,7 @@ use super::{Mutant, Test};
 use crate::{
     context::{Context, SMALL},
     fault::disk::Disk,
-    field::{FieldDevice, read},
+    field::{FieldDevice, delivering, now, read},
     oracle::{Bits, Cell},
     report::Report,
 };
@@ -71,7 +70,7 @@ async fn forward(context: &Context) -> anyhow::Result<Report> {
     let launcher = context.real_launcher(&disk.mount_point.join("data"), &configuration(context, &field))?;
     let ballast = disk.mount_point.join("ballast");
     let mut server = launcher.start()?;
-    let begun = delivering(&server.channel().await?).await?;
+    let begun = delivering(&server.channel().await?, "plant/*/count", usize::from(DEVICES)).await?;
     let mut kills = Vec::new();
     for cycle in 0..context.cycles {
         grow(&ballast, &disk)?;
@@ -124,10 +123,6 @@ fn configuration(context: &Context, field: &[FieldDevice]) -> String {
     text
 }
 
-fn now() -> i64 {
-    SystemClock.now().0
-}
-
 /// Lets another program's file take the space that the store would need.
 fn grow(ballast: &Path, disk: &Disk) -> anyhow::Result<()> {
     let mut file = std::fs::File::options().create(true).append(true).open(ballast)?;
@@ -136,19 +131,6 @@ fn grow(ballast: &Path, disk: &Disk) -> anyhow::Result<()> {
         file.write_all(&piece)?;
     }
     Ok(())
-}
-
-/// Waits until every device has delivered. The time of it.
-async fn delivering(channel: &Channel) -> anyhow::Result<i64> {
-    let since = Instant::now();
-    loop {
-        let found = read(channel, "plant/*/count", 0, i64::MAX).await?;
-        if found.len() == usize::from(DEVICES) {
-            return Ok(now());
-        }
-        anyhow::ensure!(since.elapsed() < Duration::from_secs(30), "the devices do not deliver");
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
 }
 
 /// Waits until nothing waits any longer.
@@ -172,7 +154,7 @@ async fn drained(channel: &Channel, report: &mut Report) -> anyhow::Result<()> {
 /// Each answer of a device is there once, in its order.
 fn judge(name: &str, counts: &[Cell], kills: &[Kill], report: &mut Report) {
     let mut last: Option<(u64, i64)> = None;
-    for cell in counts.iter().filter(|cell| cell.quality >> 30 == 0) {
+    for cell in counts.iter().filter(|cell| cell.is_good()) {
         let Bits::Number(count) = cell.bits else { continue };
         report.tally.acked += 1;
         if let Some((before, at)) = last {
