@@ -31,6 +31,7 @@ mod opcua_browse;
 mod opcua_glob;
 mod opcua_history;
 mod opcua_session;
+mod opcua_structure;
 mod opcua_times;
 mod opcua_wire;
 mod operations;

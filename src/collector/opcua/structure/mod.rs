@@ -5,6 +5,7 @@
 //! no bound on what an array of nothing makes. Here one pass goes over the bytes, makes what was asked for and no more, and ends where the bytes
 //! do not follow the definition.
 
+pub mod fuzz;
 mod known;
 pub mod learn;
 pub mod path;

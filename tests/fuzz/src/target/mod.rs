@@ -69,6 +69,7 @@ pub static TARGETS: &[&Target] = &[
     &modbus::ADDRESS,
     &opcua::MESSAGE,
     &opcua::FRAMES,
+    &opcua::STRUCTURE,
     &opcua::ADDRESS,
 ];
 
