@@ -1,5 +1,5 @@
-//! Values that are structures of a server's own data types: fields of them and their texts. The peer is asyncua with `tests/peers/opcua_structures.py`,
-//! which defines the types, encodes the values, and says what their texts are.
+//! Values that are structures of a server's own data types: fields of them and their texts. The peer is asyncua with
+//! `tests/peers/opcua_structures.py`, which defines the types, encodes the values, and says what their texts are.
 
 use std::{io::Write, sync::atomic::Ordering, time::Duration};
 

@@ -1,7 +1,7 @@
 """Structures of a server's own data types, as asyncua makes, describes and encodes them.
 
-A `Pump` has a nested structure, optional fields, an enumeration, arrays of numbers and of structures, and a union. `Any` may hold every structure.
-`Old` is of a type without a DataTypeDefinition, as servers of OPC UA 1.03 have them.
+A `Pump` has a nested structure, optional fields, an enumeration, arrays of numbers and of structures, and a union. `Any` may hold every
+structure. `Old` is of a type without a DataTypeDefinition, as servers of OPC UA 1.03 have them.
 """
 
 import base64

@@ -177,7 +177,8 @@ impl Deliveries {
     /// Tags whose last sample has no value because the type of its structure was not known yet.
     pub fn waiting_for_types(&self) -> Vec<usize> {
         let waits = |item: &MonitoredTag| {
-            item.last.as_ref().is_some_and(|last| last.value.is_none() && last.quality == Quality::BAD_WAITING_FOR_INITIAL_DATA.0)
+            let takes_structures = item.value_type == ValueType::String || item.conversion.field.is_some();
+            takes_structures && item.last.as_ref().is_some_and(|last| last.quality == Quality::BAD_WAITING_FOR_INITIAL_DATA.0)
         };
         self.items.lock().all.iter().enumerate().filter(|(_, item)| waits(item)).map(|(index, _)| index).collect()
     }

@@ -14,8 +14,8 @@ use super::{
 /// Longest text that is taken.
 const TEXT_BYTES_MAX: usize = 4_096;
 
-/// A definition behind its length in two bytes, and a structure behind it, which is taken apart by that definition whatever type it says. The type
-/// is that of its own fields, too, where they are of the type `i=1000`.
+/// A definition behind its length in two bytes, and a structure behind it, which is taken apart by that definition whatever type it says.
+/// The type is that of its own fields, too, where they are of the type `i=1000`.
 pub fn structure(bytes: &[u8]) -> bool {
     let Some((length, rest)) = bytes.split_first_chunk::<2>() else { return false };
     let Some((definition, object)) = rest.split_at_checked(usize::from(u16::from_le_bytes(*length))) else { return false };

@@ -1,5 +1,5 @@
-//! What the structures of a server are made of, read at the beginning of each session: the attribute `DataTypeDefinition` of the data types of the
-//! nodes that tags take fields or texts of, of the types of their fields, and of the types that their present values have.
+//! What the structures of a server are made of, read at the beginning of each session: the attribute `DataTypeDefinition` of the data
+//! types of the nodes that tags take fields or texts of, of the types of their fields, and of the types that their present values have.
 //!
 //! A value that comes later with another type, because its node allows subtypes, is asked for when it came.
 
@@ -26,6 +26,8 @@ use crate::{
 };
 use historian_model::ValueType;
 
+/// Attributes that are read of each data type.
+const ATTRIBUTES: [AttributeId; 2] = [AttributeId::DataTypeDefinition, AttributeId::IsAbstract];
 /// Levels of fields whose types are followed.
 const LEVELS_MAX: usize = 32;
 /// Times that the types of structures within present values are asked for.
@@ -143,18 +145,22 @@ impl<'a> TypeStudent<'a> {
             if open.is_empty() {
                 return Ok(());
             }
-            let asked: Vec<ReadValueId> =
-                open.iter().map(|data_type| read::attribute(data_type.clone(), AttributeId::DataTypeDefinition)).collect();
+            let of = |data_type: &NodeId| ATTRIBUTES.map(|attribute| read::attribute(data_type.clone(), attribute));
+            let asked: Vec<ReadValueId> = open.iter().flat_map(of).collect();
             let (session, per_read, timeout) = (self.space.session, self.space.facts.nodes_per_read, self.space.timeout);
-            let definitions = read::values(session, &asked, per_read, timeout).await?;
+            let told = read::values(session, &asked, per_read, timeout).await?;
             let (mut next, mut others) = (Vec::new(), Vec::new());
-            for (data_type, definition) in open.into_iter().zip(definitions) {
-                match shape(&definition) {
+            for (data_type, told) in open.into_iter().zip(told.chunks(ATTRIBUTES.len())) {
+                let [definition, is_abstract] = told else { continue };
+                let is_abstract = matches!(is_abstract.value, Some(Variant::Boolean(true)));
+                match shape(definition) {
+                    // Every value of it is of a subtype, and says of which.
+                    Ok(Some(_)) if is_abstract => self.known.add_type(data_type, KnownShape::BuiltIn(EXTENSION_OBJECT)),
                     Ok(Some(shape)) => {
                         next.extend(shape.fields.iter().map(|field| field.data_type.clone()));
                         self.known.add_type(data_type, KnownShape::Structure(Arc::new(shape)));
                     }
-                    Ok(None) => others.push((data_type, definition.status)),
+                    Ok(None) => others.push((data_type, definition.status, is_abstract)),
                     Err(why) => {
                         let why = format!("the DataTypeDefinition of the data type {data_type} cannot be read: {why}");
                         self.known.add_type(data_type, KnownShape::Untold(why.into()));
@@ -168,11 +174,11 @@ impl<'a> TypeStudent<'a> {
     }
 
     /// Finds out what the types are that are no structures, or do not say of what.
-    async fn learn_bases(&mut self, types: Vec<(NodeId, Option<StatusCode>)>) -> Result<(), ConnectionFault> {
+    async fn learn_bases(&mut self, types: Vec<(NodeId, Option<StatusCode>, bool)>) -> Result<(), ConnectionFault> {
         if types.is_empty() {
             return Ok(());
         }
-        let nodes: Vec<NodeId> = types.iter().map(|(data_type, _)| data_type.clone()).collect();
+        let nodes: Vec<NodeId> = types.iter().map(|(data_type, ..)| data_type.clone()).collect();
         let found = match known_types(&mut self.space, &nodes).await {
             Ok(found) => found,
             Err(fault) => {
@@ -183,12 +189,12 @@ impl<'a> TypeStudent<'a> {
                 return Ok(());
             }
         };
-        for (data_type, status) in types {
+        for (data_type, status, is_abstract) in types {
             let known = found.get(&data_type);
             let base = known.and_then(|known| built_in(&NodeId::new(0, known.built_in?)));
             let name = known.map_or("", |known| known.name.as_str());
             let shape = match base {
-                Some(EXTENSION_OBJECT) => {
+                Some(EXTENSION_OBJECT) if !is_abstract => {
                     let status = status.filter(StatusCode::is_bad).map(|status| format!(" ({status})")).unwrap_or_default();
                     KnownShape::Untold(
                         format!(

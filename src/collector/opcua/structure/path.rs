@@ -1,5 +1,5 @@
-//! Path of a field within a structure: `Motor.Speed`, `Zones[2].Limits[1,0]`. What stands in brackets is the index of an element from 0, in each
-//! dimension of an array, as in the key `index_range`.
+//! Path of a field within a structure: `Motor.Speed`, `Zones[2].Limits[1,0]`. What stands in brackets is the index of an element from 0,
+//! in each dimension of an array, as in the key `index_range`.
 
 use std::{fmt, str::FromStr};
 
@@ -44,7 +44,7 @@ impl FromStr for FieldPath {
                 let inside = rest.strip_prefix('[').and_then(|rest| rest.split_once(']'));
                 let (index, behind) = inside.ok_or_else(|| refuse("has a bracket too many or too few"))?;
                 let index: Vec<u32> =
-                    index.split(',').map(str::parse).collect::<Result<_, _>>().map_err(|_| refuse("has no index in brackets"))?;
+                    index.split(',').map(str::parse::<u32>).collect::<Result<_, _>>().map_err(|_| refuse("has no index in brackets"))?;
                 if index.len() > DIMENSIONS_MAX {
                     return Err(refuse("has too many dimensions"));
                 }
@@ -91,6 +91,6 @@ mod tests {
             assert!(text.parse::<FieldPath>().unwrap_err().contains("Motor.Zones[2].Speed"), "{text}");
         }
         assert!("a[1,2,3,4,5,6,7,8,9]".parse::<FieldPath>().is_err());
-        assert!(vec!["a"; 65].join(".").parse::<FieldPath>().is_err());
+        assert!(["a"; 65].join(".").parse::<FieldPath>().is_err());
     }
 }

@@ -1,8 +1,8 @@
 //! One structure taken apart by the definition of its type (OPC 10000-6, 5.2.2.15 and 5.2.5 to 5.2.8).
 //!
-//! The bytes are gone through once, whatever is wanted of them: a value is taken only of a structure that follows its definition to the last byte.
-//! Nothing is made room for but the one value that is wanted, or its text; arrays have no more elements than there are bytes, and how deep and how
-//! long the reader goes is bounded for every content and every definition.
+//! The bytes are gone through once, whatever is wanted of them: a value is taken only of a structure that follows its definition to the
+//! last byte. Nothing is made room for but the one value that is wanted, or its text; arrays have no more elements than there are bytes,
+//! and how deep and how long the reader goes is bounded for every content and every definition.
 
 use opcua::types::Variant;
 

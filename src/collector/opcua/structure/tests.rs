@@ -1,4 +1,5 @@
-//! Structures as another implementation sends them (asyncua 2.1: definitions and a value of a pump), and of our own making where that has none.
+//! Structures as another implementation sends them (asyncua 2.1: definitions and a value of a pump), and of our own making where that has
+//! none.
 
 use std::sync::Arc;
 
@@ -19,25 +20,27 @@ use super::{
 use historian_model::{Quality, ValueType};
 
 /// `ns=2;i=2` Motor: `Speed` Double, `Running` Boolean; encoding `ns=2;i=3`.
-const MOTOR: &str = "01007a000156000000010203000016000000000200000005000000537065656402050000005370656564000bffffffffffffffff000000000007000000\
-                     52756e6e696e67020700000052756e6e696e670001ffffffffffffffff0000000000";
+const MOTOR: &str = "01007a000156000000010203000016000000000200000005000000537065656402050000005370656564000bffffffffffffffff000000\
+                     00000700000052756e6e696e67020700000052756e6e696e670001ffffffffffffffff0000000000";
 /// `ns=2;i=4` Choice, a union: `Number` Int64, `Text` String; encoding `ns=2;i=5`.
-const CHOICE: &str = "01007a000154000000010205000100d4310200000002000000060000004e756d62657202060000004e756d6265720008ffffffffffffffff00000000\
-                      000400000054657874020400000054657874000cffffffffffffffff0000000000";
-/// `ns=2;i=6` Pump: `Name` String, `Motor`, `Comment` LocalizedText and `Limit` Float, both optional, `Mode` an enumeration, `Zones` array of
-/// Int16, `Motors` array of Motor, `Choice`; encoding `ns=2;i=7`.
-const PUMP: &str = "01007a0001320100000102070000160100000008000000040000004e616d6502040000004e616d65000cffffffffffffffff000000000005000000\
-                    4d6f746f7202050000004d6f746f7201020200ffffffffffffffff000000000007000000436f6d6d656e740207000000436f6d6d656e740015ffff\
-                    ffffffffffff0000000001050000004c696d697402050000004c696d6974000affffffffffffffff0000000001040000004d6f6465020400000\
-                    04d6f646501020100ffffffffffffffff0000000000050000005a6f6e657302050000005a6f6e657300040100000001000000010000000000000\
-                    000060000004d6f746f727302060000004d6f746f72730102020001000000010000000100000000000000000600000043686f69636502060000\
-                    0043686f69636501020400ffffffffffffffff0000000000";
+const CHOICE: &str = "01007a000154000000010205000100d4310200000002000000060000004e756d62657202060000004e756d6265720008ffffffffffffff\
+                     ff00000000000400000054657874020400000054657874000cffffffffffffffff0000000000";
+/// `ns=2;i=6` Pump: `Name` String, `Motor`, `Comment` LocalizedText and `Limit` Float, both optional, `Mode` an enumeration, `Zones` array
+/// of Int16, `Motors` array of Motor, `Choice`; encoding `ns=2;i=7`.
+const PUMP: &str = "01007a0001320100000102070000160100000008000000040000004e616d6502040000004e616d65000cffffffffffffffff0000000000\
+                     050000004d6f746f7202050000004d6f746f7201020200ffffffffffffffff000000000007000000436f6d6d656e740207000000436f6d\
+                     6d656e740015ffffffffffffffff0000000001050000004c696d697402050000004c696d6974000affffffffffffffff00000000010400\
+                     00004d6f646502040000004d6f646501020100ffffffffffffffff0000000000050000005a6f6e657302050000005a6f6e657300040100\
+                     000001000000010000000000000000060000004d6f746f727302060000004d6f746f727301020200010000000100000001000000000000\
+                     00000600000043686f696365020600000043686f69636501020400ffffffffffffffff0000000000";
 /// `ns=2;i=1` Mode.
-const MODE: &str = "01007b00016d00000003000000000000000000000002030000006f666602030000006f6666030000006f6666010000000000000002040000006175\
-                    746f02040000006175746f040000006175746f020000000000000002060000006d616e75616c02060000006d616e75616c060000006d616e75616c";
-/// Name P1, Motor 1480.5 and running, no Comment, Limit 2.5, Mode 1, Zones 1, -2, 3, Motors 1.0 and 2.0 of which the second runs, Choice ab.
-const VALUE: &str = "010207000145000000020000000200000050310000000000229740010000204001000000030000000100feff03000200000000000000\
-                     0000f03f0000000000000000400102000000020000006162";
+const MODE: &str = "01007b00016d00000003000000000000000000000002030000006f666602030000006f6666030000006f66660100000000000000020400\
+                     00006175746f02040000006175746f040000006175746f020000000000000002060000006d616e75616c02060000006d616e75616c0600\
+                     00006d616e75616c";
+/// Name P1, Motor 1480.5 and running, no Comment, Limit 2.5, Mode 1, Zones 1, -2, 3, Motors 1.0 and 2.0 of which the second runs, Choice
+/// ab.
+const VALUE: &str = "010207000145000000020000000200000050310000000000229740010000204001000000030000000100feff0300020000000000000000\
+                     00f03f0000000000000000400102000000020000006162";
 
 fn bytes(hex: &str) -> Vec<u8> {
     let digits: Vec<u32> = hex.chars().filter_map(|letter| letter.to_digit(16)).collect();
@@ -124,7 +127,10 @@ fn fields_of_a_structure_are_the_values_that_they_hold() {
     }
     assert_eq!(
         text(&known, &object, ""),
-        r#"{"Name":"P1","Motor":{"Speed":1480.5,"Running":true},"Limit":2.5,"Mode":1,"Zones":[1,-2,3],"Motors":[{"Speed":1.0,"Running":false},{"Speed":2.0,"Running":true}],"Choice":{"Text":"ab"}}"#
+        concat!(
+            r#"{"Name":"P1","Motor":{"Speed":1480.5,"Running":true},"Limit":2.5,"Mode":1,"Zones":[1,-2,3],"#,
+            r#""Motors":[{"Speed":1.0,"Running":false},{"Speed":2.0,"Running":true}],"Choice":{"Text":"ab"}}"#
+        )
     );
     assert_eq!(text(&known, &object, "Motor"), r#"{"Speed":1480.5,"Running":true}"#);
     assert_eq!(text(&known, &object, "Motors[1]"), r#"{"Speed":2.0,"Running":true}"#);

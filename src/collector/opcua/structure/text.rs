@@ -1,8 +1,8 @@
 //! A value as JSON, written while it is decoded and never longer than it may be.
 //!
-//! The form is the compact one of OPC 10000-6, 5.4, in these points: fields in the order of the definition, those that are not in the value left out,
-//! 64-bit integers as texts, `NaN` and `Infinity` as texts, byte strings as base64, enumerations as numbers. Times, identifiers, names and status
-//! codes are the texts that a tag of type `string` has of them.
+//! The form is the compact one of OPC 10000-6, 5.4, in these points: fields in the order of the definition, those that are not in the
+//! value left out, 64-bit integers as texts, `NaN` and `Infinity` as texts, byte strings as base64, enumerations as numbers. Times,
+//! identifiers, names and status codes are the texts that a tag of type `string` has of them.
 
 use opcua::types::Variant;
 
