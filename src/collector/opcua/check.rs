@@ -222,8 +222,9 @@ async fn suggest(on: &On<'_>, rows: &mut [CheckRow], limit: Duration) -> Result<
         return Ok(());
     }
     let known = browse::addresses(on.session, on.device.timeout, limit).await?;
-    for row in rows.iter_mut().filter(|row| wrong(row)).take(SUGGESTED_FOR_MAX) {
-        let nearest = nearest::names(&row.address, &known);
+    for (index, row) in rows.iter_mut().enumerate().filter(|(_, row)| wrong(row)).take(SUGGESTED_FOR_MAX) {
+        // Without what the tag takes of the value.
+        let nearest = nearest::names(&on.items.item(index).address.to_string(), &known);
         if !nearest.is_empty() {
             remark(&mut row.error, &format!("the server has {}", nearest.join(", ")));
         }

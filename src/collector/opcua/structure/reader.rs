@@ -161,14 +161,13 @@ impl<'a> StructureReader<'a> {
         }
         for (field, number) in shape.fields.iter().zip(1_u32..) {
             let is_there = match shape.form {
-                StructureForm::Plain => true,
                 StructureForm::Union => number == choice,
                 StructureForm::Optional if field.is_optional => {
                     let is_there = mask & 1 == 1;
                     mask >>= 1;
                     is_there
                 }
-                StructureForm::Optional => true,
+                StructureForm::Plain | StructureForm::Optional => true,
             };
             let is_meant = name.is_some_and(|name| *name == field.name);
             if !is_there {

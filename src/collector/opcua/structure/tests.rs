@@ -25,7 +25,7 @@ const MOTOR: &str = "01007a00015600000001020300001600000000020000000500000053706
 /// `ns=2;i=4` Choice, a union: `Number` Int64, `Text` String; encoding `ns=2;i=5`.
 const CHOICE: &str = "01007a000154000000010205000100d4310200000002000000060000004e756d62657202060000004e756d6265720008ffffffffffffff\
                      ff00000000000400000054657874020400000054657874000cffffffffffffffff0000000000";
-/// `ns=2;i=6` Pump: `Name` String, `Motor`, `Comment` LocalizedText and `Limit` Float, both optional, `Mode` an enumeration, `Zones` array
+/// `ns=2;i=6` Pump: `Name` String, `Motor`, `Comment` `LocalizedText` and `Limit` Float, both optional, `Mode` an enumeration, `Zones` array
 /// of Int16, `Motors` array of Motor, `Choice`; encoding `ns=2;i=7`.
 const PUMP: &str = "01007a0001320100000102070000160100000008000000040000004e616d6502040000004e616d65000cffffffffffffffff0000000000\
                      050000004d6f746f7202050000004d6f746f7201020200ffffffffffffffff000000000007000000436f6d6d656e740207000000436f6d\

@@ -73,12 +73,10 @@ impl StructureTypes {
 /// The bytes of a value that is a structure, with the id of its encoding in front. `None` for any other value.
 pub fn structure_bytes(value: &Variant) -> Option<Cow<'_, [u8]>> {
     let Variant::ExtensionObject(object) = value else { return None };
-    match wire::raw_structure(object) {
-        Some(bytes) => Some(Cow::Borrowed(bytes)),
-        // One that the library knows is small.
-        None => {
-            let context = ContextOwned::default();
-            Some(Cow::Owned(object.encode_to_vec(&context.context())))
-        }
+    if let Some(bytes) = wire::raw_structure(object) {
+        return Some(Cow::Borrowed(bytes));
     }
+    // One that the library knows is small.
+    let context = ContextOwned::default();
+    Some(Cow::Owned(object.encode_to_vec(&context.context())))
 }
