@@ -129,7 +129,7 @@ impl<'a> StructureReader<'a> {
 
     /// The fields of a structure.
     fn structure(&mut self, shape: &'a StructureShape, wanted: Wanted<'_>) -> Result<(), UntakenField> {
-        let (name, behind) = match wanted {
+        let (name, behind): (Option<&String>, &[FieldStep]) = match wanted {
             Wanted::At([FieldStep::Name(name), rest @ ..]) if shape.has(name) => (Some(name), rest),
             Wanted::At([FieldStep::Name(name), ..]) => return Err(UntakenField::misled(shape.without(name))),
             Wanted::At([FieldStep::Element(_), ..]) => {
@@ -139,7 +139,7 @@ impl<'a> StructureReader<'a> {
                 let why = format!("there is a structure, which only a string tag takes; it has {}", shape.names());
                 return Err(UntakenField::new(Quality::BAD_TYPE_MISMATCH, why));
             }
-            _ => (None, &[][..]),
+            _ => (None, &[]),
         };
         let is_text = matches!(wanted, Wanted::Text | Wanted::At([]));
         let choice = if shape.form == StructureForm::Plain { 0 } else { self.walk.number()? };
@@ -240,7 +240,7 @@ impl<'a> StructureReader<'a> {
             return Err(UntakenField::malformed("an array has more elements than there are bytes"));
         }
         let is_text = matches!(wanted, Wanted::Text | Wanted::At([]));
-        let (mut meant, mut behind) = (None, &[][..]);
+        let (mut meant, mut behind): (Option<usize>, &[FieldStep]) = (None, &[]);
         match wanted {
             Wanted::At([FieldStep::Element(index), rest @ ..]) => {
                 behind = rest;

@@ -58,7 +58,7 @@ impl StructureTypes {
     /// Why there is no value.
     pub fn take(&self, object: &[u8], field: Option<&FieldPath>, value_type: ValueType) -> Result<Variant, UntakenField> {
         let form = TakenForm { as_text: value_type == ValueType::String, text_bytes_max: self.text_bytes_max.load(Ordering::Relaxed) };
-        let known = self.known.read().clone();
+        let known = Arc::clone(&self.known.read());
         let taken = reader::take(object, &known, field.map(FieldPath::steps).unwrap_or_default(), form);
         if let Err(UntakenField { encoding: Some(encoding), .. }) = &taken {
             let mut asked = self.asked.lock();
