@@ -32,6 +32,7 @@ mod opcua_glob;
 mod opcua_history;
 mod opcua_redundancy;
 mod opcua_session;
+mod opcua_structure;
 mod opcua_times;
 mod opcua_users;
 mod opcua_wire;

@@ -538,6 +538,7 @@ fn what_is_wrong_with_a_configuration_is_said_with_its_line() {
         ("name = \"c\"", "name = \"c\"\nword_order = \"ABCD\"", 10, "word_order", "Modbus"),
         ("name = \"c\"", "name = \"c\"\nscale = 0.0", 10, "scale", "every value the offset"),
         ("name = \"c\"", "name = \"c\"\nindex_range = \"1:2\"", 10, "index_range", "takes one"),
+        ("name = \"c\"", "name = \"c\"\nfield = \"a..b\"", 10, "field", "without a name"),
         ("name = \"c\"", "name = \"c\"\nscan_ms = 100", 10, "scan_ms", "sampling_ms"),
         ("name = \"c\"", "name = \"c\"\ndeadband = -1.0", 10, "deadband", "positive"),
         ("name = \"c\"", "name = \"c\"\ntimestamps = \"plc\"", 10, "timestamps", "known are source, server, reception"),
@@ -570,7 +571,7 @@ fn what_is_wrong_with_a_configuration_is_said_with_its_line() {
     assert_eq!(
         told[0],
         format!(
-            "{prefix}.scan_ms: is a key of Modbus tags; OPC UA tags have index_range, scale, offset, sampling_ms, queue_size, trigger, deadband, deadband_percent, timestamps, history, \
+            "{prefix}.scan_ms: is a key of Modbus tags; OPC UA tags have index_range, field, scale, offset, sampling_ms, queue_size, trigger, deadband, deadband_percent, timestamps, history, \
              not_available; the server sends typed values"
         )
     );

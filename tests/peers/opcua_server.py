@@ -4,6 +4,7 @@ Prints `ready <port>` when it listens. Each input line is a JSON object, answere
   {"write": [[node, type, value, status, source_ns, server_ns], ...]}   -> `done <count>`; null for a missing value or time
   {"add": [node, ...]}                                                  -> `done <count>`; adds nodes of type Double
   {"line": [[path, node, type, value], ...]}                            -> `done <count>`; adds variables in folders, see opcua_plant.add_line
+  {"structure": [node, {"type": ...}, source_ns]}                       -> `done "<JSON>"`; a structure of --structures, and its text
   {"remove": [node, ...]}                                               -> `done <count>`; deletes nodes
   {"drop": true}    -> `done <subscriptions>`; forgets every subscription and says so to waiting Publish requests
   {"count": true}   -> `done <sessions> <subscriptions> <items>`
@@ -37,6 +38,7 @@ import opcua_history as histories
 import opcua_oddities as oddities
 import opcua_plant as plant
 import opcua_users
+import opcua_structures as structures
 
 PLANT = "urn:plant"
 APPLICATION = "urn:peer:server"
@@ -206,6 +208,7 @@ async def main():
     parser.add_argument("--clock-shift-s", type=int, default=0)
     parser.add_argument("--channel-lifetime-ms", type=int, default=0)
     parser.add_argument("--plant", action="store_true", help="objects to browse")
+    parser.add_argument("--structures", action="store_true", help="variables of data types of its own")
     parser.add_argument("--history", default="", help="nodes that have one")
     parser.add_argument("--history-page", type=int, default=10_000, help="values of one answer, and a continuation point behind them")
     parser.add_argument("--history-lag-s", type=float, default=0, help="it comes so much later than the values")
@@ -274,6 +277,8 @@ async def main():
             await server.write_attribute_value(ua.NodeId(name, index), dv)
     if arguments.plant:
         await plant.add(server, index)
+    if arguments.structures:
+        await structures.add(server, index, source, put)
     history = histories.History(server, index, arguments, put, data_value)
     await history.begin(filter(None, arguments.history.split(",")))
     if arguments.line:
@@ -310,6 +315,11 @@ async def main():
             level = server.get_node(ua.NodeId(ua.ObjectIds.Server_ServiceLevel))
             await level.write_value(ua.Variant(command["level"], ua.VariantType.Byte))
             print("done", command["level"], flush=True)
+        elif "structure" in command:
+            node, told, at_source = command["structure"]
+            value = structures.made(told)
+            await put(server, ua.NodeId(node, index), structures.data_value(value, time_of(at_source)))
+            print("done", json.dumps(structures.text_of(value)), flush=True)
         elif "opened" in command:
             print("done", channels.opened, flush=True)
         elif "add" in command:

@@ -27,6 +27,7 @@ use super::{
     publish::{NotificationSink, Publisher},
     read,
     redundancy::level::ServiceLevel,
+    structure::{learn, types::StructureTypes},
     subscribe::{self, LinkSession},
     subscription::On,
     times::{self, Oddity, TagTimes},
@@ -159,6 +160,7 @@ async fn fill(device: &OpcUaSettings, endpoint: &str, limit: Duration, checked: 
     let session = connection.session();
     let publisher = Publisher::default();
     let left_out = LeftOut::default();
+    let structures = Arc::new(StructureTypes::default());
     let (items, identities) = (WantedItems::new(&device.items), NodeIdentities::default());
     let on =
         On { device, session: &session, publisher: &publisher, left_out: &left_out, items: &items, globs: None, identities: &identities };
@@ -167,9 +169,9 @@ async fn fill(device: &OpcUaSettings, endpoint: &str, limit: Duration, checked: 
             checked.level = Some(ServiceLevel::of(read::service_level(&session, device.timeout).await?));
         }
         find(&on, checked, limit / 3).await?;
-        read_all(&on, &mut checked.rows, &mut checked.asked).await?;
+        read_all(&on, &structures, &mut checked.rows, &mut checked.asked).await?;
         suggest(&on, &mut checked.rows, limit / 3).await?;
-        subscribe_to_all(&on, &mut checked.rows).await
+        subscribe_to_all(&on, &structures, &mut checked.rows).await
     };
     let ended = Box::pin(connection.drive(&publisher, |_| (), work)).await.and_then(|ended| ended);
     connection.close(&publisher, CLOSE_MAX).await;
@@ -229,9 +231,10 @@ async fn find(on: &On<'_>, checked: &mut CheckedTags, limit: Duration) -> Result
     Ok(())
 }
 
-async fn read_all(on: &On<'_>, rows: &mut [CheckRow], asked: &mut [bool]) -> Result<(), ConnectionFault> {
+async fn read_all(on: &On<'_>, structures: &StructureTypes, rows: &mut [CheckRow], asked: &mut [bool]) -> Result<(), ConnectionFault> {
     let device = on.device;
     let facts = read::facts(on.session, device.timeout).await?;
+    learn::begin(structures, on, &facts).await?;
     let mut nodes = Vec::new();
     let mut indexes = Vec::new();
     for index in 0..on.items.len() {
@@ -253,7 +256,7 @@ async fn read_all(on: &On<'_>, rows: &mut [CheckRow], asked: &mut [bool]) -> Res
         let latency = started.elapsed();
         for (value, index) in values.into_iter().zip(indexes) {
             rows[*index].latency = Some(latency);
-            show(&on.items.item(*index), value, &mut rows[*index]);
+            show(&on.items.item(*index), value, structures, &mut rows[*index]);
             if rows[*index].error.starts_with(wire::BROKEN) {
                 // Subscribed to, it would take the values behind it with it.
                 on.left_out.add(*index, rows[*index].error.clone());
@@ -281,8 +284,9 @@ async fn suggest(on: &On<'_>, rows: &mut [CheckRow], limit: Duration) -> Result<
         return Ok(());
     }
     let known = browse::addresses(on.session, on.device.timeout, limit).await?;
-    for row in rows.iter_mut().filter(|row| wrong(row)).take(SUGGESTED_FOR_MAX) {
-        let nearest = nearest::names(&row.address, &known);
+    for (index, row) in rows.iter_mut().enumerate().filter(|(_, row)| wrong(row)).take(SUGGESTED_FOR_MAX) {
+        // Without what the tag takes of the value.
+        let nearest = nearest::names(&on.items.item(index).address.to_string(), &known);
         if !nearest.is_empty() {
             remark(&mut row.error, &format!("the server has {}", nearest.join(", ")));
         }
@@ -291,10 +295,10 @@ async fn suggest(on: &On<'_>, rows: &mut [CheckRow], limit: Duration) -> Result<
 }
 
 /// Value, quality and what is wrong with them.
-fn show(item: &OpcUaTag, data: DataValue, row: &mut CheckRow) {
+fn show(item: &OpcUaTag, data: DataValue, structures: &StructureTypes, row: &mut CheckRow) {
     let value_type = item.definition.value_type;
     let caution = if item.conversion.scaling.is_none() { convert::caution(&data, value_type) } else { None };
-    let reading = item.conversion.sample(data, value_type);
+    let reading = item.conversion.sample(data, value_type, structures);
     if let Some(oddity) = times::oddity(&reading, item.time) {
         remark(&mut row.error, &oddity.text());
     }
@@ -326,21 +330,21 @@ struct ObservedTag {
     oddity: Option<Oddity>,
 }
 
-async fn subscribe_to_all(on: &On<'_>, rows: &mut [CheckRow]) -> Result<(), ConnectionFault> {
+async fn subscribe_to_all(on: &On<'_>, structures: &Arc<StructureTypes>, rows: &mut [CheckRow]) -> Result<(), ConnectionFault> {
     let device = on.device;
     let items: Vec<Arc<OpcUaTag>> = (0..on.items.len()).map(|index| on.items.item(index)).collect();
     let seen: Arc<Mutex<Vec<ObservedTag>>> =
         Arc::new(Mutex::new(items.iter().map(|item| ObservedTag { times: TagTimes::new(item.time), ..ObservedTag::default() }).collect()));
     let types: Vec<_> = items.iter().map(|item| (item.conversion.clone(), item.definition.value_type)).collect();
     let take: NotificationSink = {
-        let seen = seen.clone();
+        let (seen, structures) = (seen.clone(), structures.clone());
         Arc::new(move |values: Vec<(usize, DataValue)>, _| {
             let received = SystemClock.now();
             let mut seen = seen.lock();
             for (index, value) in values {
                 if let (Some(seen), Some((conversion, value_type))) = (seen.get_mut(index), types.get(index)) {
                     seen.values += 1;
-                    let stamp = seen.times.stamp(&conversion.sample(value, *value_type), received, received.0);
+                    let stamp = seen.times.stamp(&conversion.sample(value, *value_type, &structures), received, received.0);
                     seen.oddity = seen.oddity.or(stamp.and_then(|stamp| stamp.oddity));
                 }
             }

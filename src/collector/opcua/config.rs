@@ -46,6 +46,8 @@ use historian_collector::{
 const TAG_KEYS: &[TagKey] = &[
     // Of the element of an array: `3`, or `1,2` of a matrix.
     TagKey::text("index_range"),
+    // Of a structure: `Motor.Speed`, `Zones[2].Temperature`.
+    TagKey::text("field"),
     TagKey::number("scale"),
     TagKey::number("offset"),
     TagKey::whole("sampling_ms"),

@@ -12,7 +12,8 @@
 //!   `BadOutOfRange`. Every number fits a float tag; a whole number that the float rounds is Uncertain. Integers fit integer tags of either
 //!   sign while they are in range, and `i64` takes times as nanoseconds since 1970. Enumerations (`Int32`), integers and booleans fit `state`. Text,
 //!   localized text, XML, times, GUIDs, node ids, qualified names, status codes and byte strings (as base64) fit `string`. Booleans are no
-//!   numbers, numbers no text, and arrays and structures fit nothing ([`super::conversion`] takes an element out of an array).
+//!   numbers, numbers no text, and arrays and structures fit nothing ([`super::conversion`] takes an element out of an array, and a
+//!   field or a text out of a structure).
 
 use opcua::types::{DataValue, DateTime, Variant};
 
@@ -174,7 +175,8 @@ fn convert(variant: &Variant, value_type: ValueType) -> Result<Value, Misfit> {
     }
 }
 
-fn text(variant: &Variant) -> Option<String> {
+/// The text that a string tag has of a value; `None` for numbers and for what is made of several values.
+pub fn text(variant: &Variant) -> Option<String> {
     Some(match variant {
         Variant::String(text) => text.as_ref().to_owned(),
         Variant::LocalizedText(text) => text.text.as_ref().to_owned(),
@@ -255,7 +257,8 @@ fn integer(variant: &Variant) -> Option<i128> {
     })
 }
 
-fn name_of(variant: &Variant) -> &'static str {
+/// What a value is, in words with their article.
+pub fn name_of(variant: &Variant) -> &'static str {
     match variant {
         Variant::Empty => "nothing",
         Variant::Boolean(_) => "a Boolean",
@@ -292,7 +295,7 @@ fn advice(variant: &Variant) -> &'static str {
         Variant::Float(_) | Variant::Double(_) => "set type = \"f64\"",
         Variant::DateTime(_) => "set type = \"string\", or \"i64\" for nanoseconds since 1970",
         Variant::Array(_) => "take one of its elements with index_range",
-        Variant::ExtensionObject(_) => "address one of its fields, if the server has nodes for them",
+        Variant::ExtensionObject(_) => "take one of its fields with field, or all of it with type = \"string\"",
         Variant::Variant(inner) => advice(inner),
         Variant::Byte(_) | Variant::UInt16(_) | Variant::UInt32(_) | Variant::UInt64(_) => "set type = \"u64\"",
         _ if integer(variant).is_some() => "set type = \"i64\"",
@@ -386,7 +389,7 @@ mod tests {
             (Variant::NodeId(Box::new(NodeId::new(2, "a"))), "a NodeId", "set type = \"string\""),
             (Variant::ExpandedNodeId(Box::new(ExpandedNodeId::new(NodeId::new(2, 7_u32)))), "an ExpandedNodeId", "set type = \"string\""),
             (Variant::Variant(Box::new(Variant::Empty)), "nothing", "such values cannot be stored"),
-            (Variant::ExtensionObject(structure), "a structure", "address one of its fields, if the server has nodes for them"),
+            (Variant::ExtensionObject(structure), "a structure", "take one of its fields with field, or all of it with type = \"string\""),
             (Variant::Array(Box::new(array)), "an array", "take one of its elements with index_range"),
             (Variant::Variant(Box::new(Variant::Boolean(true))), "a Boolean", "set type = \"bool\""),
             (Variant::Variant(Box::new(Variant::UInt16(5))), "a UInt16", "set type = \"u64\""),

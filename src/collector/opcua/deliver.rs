@@ -44,6 +44,7 @@ use super::{
     convert::DataValueSample,
     history::backlog::HistoryBacklog,
     item::OpcUaTag,
+    structure::types::StructureTypes,
     times::{Oddity, TagTimes, TimeFrom},
 };
 use historian_collector::{Absence, DeviceStatus, Spool, UnfilledGap};
@@ -69,6 +70,8 @@ pub struct Deliveries {
     status: Arc<DeviceStatus>,
     /// What is to be read from the server's history.
     history: Option<Arc<HistoryBacklog>>,
+    /// What the structures of the server are made of.
+    structures: StructureTypes,
     /// Server's clock − ours in ns, as far as it counts.
     clock_offset: AtomicI64,
     /// When the server last gave a sign of life, by our clock; when collecting began, where it gave none.
@@ -152,6 +155,7 @@ impl Deliveries {
             items: Mutex::new(Items { all: tags.into_iter().map(MonitoredTag::new).collect(), delivering: 0 }),
             heard: AtomicI64::new(clock.now().0),
             history: None,
+            structures: StructureTypes::default(),
             spool,
             clock,
             status,
@@ -163,6 +167,20 @@ impl Deliveries {
     /// Times in which samples are absent are told to the reader of the server's history.
     pub fn fill_from(&mut self, history: Option<Arc<HistoryBacklog>>) {
         self.history = history;
+    }
+
+    /// What the structures of the server are made of, as its session tells it.
+    pub fn structures(&self) -> &StructureTypes {
+        &self.structures
+    }
+
+    /// Tags whose last sample has no value because the type of its structure was not known yet.
+    pub fn waiting_for_types(&self) -> Vec<usize> {
+        let waits = |item: &MonitoredTag| {
+            let takes_structures = item.value_type == ValueType::String || item.conversion.field.is_some();
+            takes_structures && item.last.as_ref().is_some_and(|last| last.quality == Quality::BAD_WAITING_FOR_INITIAL_DATA.0)
+        };
+        self.items.lock().all.iter().enumerate().filter(|(_, item)| waits(item)).map(|(index, _)| index).collect()
     }
 
     /// Continues from what an earlier run stored: a tag whose last sample is Bad waits for the device as if the outage had begun in this
@@ -231,10 +249,10 @@ impl Deliveries {
             let Some(item) = items.all.get_mut(index).filter(|item| !item.muted) else { continue };
             let was_delivering = item.delivering;
             let mut run = Samples::new(item.value_type);
-            let mut reading = item.read(first);
+            let mut reading = item.read(first, &self.structures);
             let mut oddity = self.take(item, &mut run, &reading, received, now);
             while let Some((_, next)) = values.next_if(|(next, _)| *next == index) {
-                reading = item.read(next);
+                reading = item.read(next, &self.structures);
                 oddity = self.take(item, &mut run, &reading, received, now);
             }
             // A first value, and one that the server kept over a cut, is older than its way.
@@ -499,8 +517,8 @@ impl MonitoredTag {
         self.added = bad.then_some(Added::Bad { at: last.timestamp, quality });
     }
 
-    fn read(&self, value: DataValue) -> DataValueSample {
-        self.conversion.sample(value, self.value_type).in_doubt(self.doubt.as_deref())
+    fn read(&self, value: DataValue, structures: &StructureTypes) -> DataValueSample {
+        self.conversion.sample(value, self.value_type, structures).in_doubt(self.doubt.as_deref())
     }
 
     fn take(&mut self, run: &mut Samples, reading: &DataValueSample, received: Timestamp, now: i64) -> Option<Oddity> {

@@ -12,7 +12,7 @@ use super::{
     wire,
 };
 
-pub use super::wire::fuzz::frames;
+pub use super::{structure::fuzz::structure, wire::fuzz::frames};
 
 /// A message: made decodable, decoded by the client library, and its values made samples of every type.
 pub fn message(bytes: &[u8]) -> bool {

@@ -11,6 +11,7 @@ use parking_lot::Mutex;
 use super::{
     fault::ConnectionFault,
     read::{self, Facts},
+    structure::types::StructureTypes,
     wanted::WantedItems,
     wire,
 };
@@ -58,7 +59,8 @@ impl LeftOut {
         let mut out = self.0.lock();
         for ((index, _), value) in known.into_iter().zip(values) {
             let item = items.item(index);
-            let reading = item.conversion.sample(value, item.definition.value_type);
+            // What is in a structure breaks nothing.
+            let reading = item.conversion.sample(value, item.definition.value_type, &StructureTypes::default());
             if reading.problem.starts_with(wire::BROKEN) {
                 out.entry(index).or_insert(reading.problem);
             } else {

@@ -3,7 +3,7 @@
 //! One way through the folder:
 //! [`config`] and [`tag`] (what is wanted; [`address`] by namespace URI) → [`connection`] (discovery, [`endpoint`], [`pki`], [`user`]; bytes through
 //! [`wire`]) → [`session`] (opened, or taken up again after a cut) → [`subscribe`] (own desired state, created and compared item by item;
-//! watchdog) and [`publish`] → [`conversion`] and [`convert`] (value, quality) and [`times`] → [`deliver`] (the samples around an outage) →
+//! watchdog) and [`publish`] → [`conversion`], [`structure`] and [`convert`] (value, quality) and [`times`] → [`deliver`] (the samples around an outage) →
 //! spool; beside it [`history`] (what an outage has cost, from the server's history). [`supervise`] goes round it for ever; [`check`] reads and
 //! subscribes once; [`browse`] lists what could be collected. What globs ([`glob`]) find becomes tags while the server is collected from
 //! ([`found`]); [`identity`] sees whether nodes are still what they were. Of a set of redundant servers [`redundancy`] says which is used.
@@ -41,6 +41,7 @@ mod publish;
 mod read;
 mod redundancy;
 mod session;
+mod structure;
 mod subscribe;
 mod subscription;
 mod supervise;

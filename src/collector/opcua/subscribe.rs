@@ -35,6 +35,7 @@ use super::{
     item::OpcUaTag,
     publish::{NotificationSink, SubscriptionFeed},
     read::{self, Facts},
+    structure::learn,
     subscription::{Made, Memory, On, Subscription, delete, remembered, republish},
 };
 use historian_collector::{CollectorContext, DeviceStatus, status::DeviceState};
@@ -109,6 +110,9 @@ async fn hold(
         }
     }
     let Some(held) = held else { return Err(ConnectionFault::new("nothing is held")) };
+    if fresh || !held.complete {
+        learn::begin(deliveries.structures(), on, &held.facts).await?;
+    }
     held.take_up(on, fresh, deliveries, context).await?;
     held.remove(on, deliveries, &[]).await?;
     let take: NotificationSink = {
@@ -143,6 +147,7 @@ async fn hold(
         held.watch()?;
         held.ask_again(on, deliveries, context).await?;
         held.settle(deliveries);
+        held.learn(on, &take, deliveries).await?;
         delete(on, on.publisher.take_strays()).await;
         if !held.refused.is_empty() && retried.elapsed() >= on.device.retry {
             held.retry(on, &take, deliveries, context).await?;
@@ -481,6 +486,20 @@ impl LinkSession {
         self.create(on, take, changes.create).await?;
         self.report(on, deliveries, context);
         Ok(())
+    }
+
+    /// Reads the types of structures that came and were not known, and monitors anew what waits for them: its value comes once more.
+    async fn learn(&mut self, on: &On<'_>, take: &NotificationSink, deliveries: &Deliveries) -> Result<(), ConnectionFault> {
+        if !learn::go_on(deliveries.structures(), on, &self.facts).await? {
+            return Ok(());
+        }
+        let wanted: BTreeSet<usize> = on.items.wanted().into_iter().collect();
+        let waiting: Vec<usize> = deliveries.waiting_for_types().into_iter().filter(|index| wanted.contains(index)).collect();
+        self.remove(on, deliveries, &waiting).await?;
+        for index in &waiting {
+            deliveries.expect(*index, &on.items.item(*index).address_text, on.identities.doubt(*index).as_deref());
+        }
+        self.create(on, take, waiting).await
     }
 
     /// Tells tags and status what the server accepted and what not.

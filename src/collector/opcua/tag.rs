@@ -8,6 +8,7 @@ use super::{
     address::NodeAddress,
     conversion::Conversion,
     item::{Deadband, OpcUaTag, Trigger},
+    structure::path::FieldPath,
     times::TimeFrom,
 };
 use historian_collector::{ConfigProblem, TagConfig, not_available::NotAvailable, scaling::Scaling};
@@ -47,6 +48,10 @@ impl OpcUaTag {
         let element = own.text("index_range").map_or(Ok(NumericRange::None), element).unwrap_or_else(|message| {
             problem("index_range", message);
             NumericRange::None
+        });
+        let field = own.text("field").map(FieldPath::from_str).transpose().unwrap_or_else(|message| {
+            problem("field", message);
+            None
         });
         let sampling_ms = own.whole("sampling_ms");
         if let Some(sampling_ms) = sampling_ms.filter(|sampling_ms| *sampling_ms > 3_600_000) {
@@ -94,14 +99,20 @@ impl OpcUaTag {
         if trigger == Trigger::Status && deadband != Deadband::None {
             problem("trigger", "status reports no change of value, so a deadband has no effect; keep one of them".into());
         }
+        if field.is_some() && deadband != Deadband::None {
+            problem("field", "the server compares whole structures and applies no deadband to a field: use exception_deadband".into());
+        }
         let (Ok(name), Ok(address), true) = (name, address, problems.is_empty()) else { return Err(problems) };
         let address = address.with_uri(device.namespaces);
         // What stays is what the server will be asked for, whatever was written.
         let source = if tag.address.starts_with("ns=") { address.to_string() } else { tag.address.clone() };
-        let address_text = match own.text("index_range") {
+        let mut address_text = match own.text("index_range") {
             None => source.clone(),
             Some(range) => format!("{source} [{range}]"),
         };
+        if let Some(field) = &field {
+            address_text = format!("{address_text} field {field}");
+        }
         let source = TagSource { device: device.name.to_owned(), address: source };
         let definition = tag.definition(prefix, name, value_type, source).map_err(|problem| vec![problem])?;
         Ok(OpcUaTag {
@@ -115,6 +126,7 @@ impl OpcUaTag {
             conversion: Conversion {
                 not_available: own.not_available().unwrap_or(device.not_available).0.clone(),
                 is_element: element != NumericRange::None,
+                field,
                 scaling: is_scaled.then(|| Scaling::new(scale.unwrap_or(1.0), offset.unwrap_or(0.0))),
             },
             element,
@@ -203,6 +215,10 @@ mod tests {
         let filter = tag.filter().into_inner_as::<opcua::types::DataChangeFilter>().unwrap();
         assert_eq!((filter.trigger, filter.deadband_type), (opcua::types::DataChangeTrigger::StatusValueTimestamp, 2));
         assert!((filter.deadband_value - 2.5).abs() < f64::EPSILON);
+        let field = build(&[("index_range", "3"), ("field", "Motor.Zones[2]"), ("scale", "0.1")]).unwrap();
+        assert_eq!(field.address_text, "nsu=urn:plant;s=a [3] field Motor.Zones[2]");
+        assert_eq!(field.definition.source.as_ref().unwrap().address, "nsu=urn:plant;s=a");
+        assert_eq!(field.conversion.field, Some("Motor.Zones[2]".parse().unwrap()));
         let plain = build(&[("scale", "0.1"), ("deadband", "0")]).unwrap();
         assert!(plain.filter().is_null() && plain.conversion.scaling.is_some() && !plain.conversion.is_element);
         assert!(plain.history && !build(&[("history", "false")]).unwrap().history);
@@ -217,6 +233,9 @@ mod tests {
             (&[("index_range", "1:3")][..], "index_range", "takes one"),
             (&[("index_range", "x")], "index_range", "no index"),
             (&[("index_range", "1,2,3,4,5,6,7,8,9,10,11")], "index_range", "dimensions"),
+            (&[("field", "a..b")], "field", "without a name"),
+            (&[("field", "a"), ("deadband", "1")], "field", "exception_deadband"),
+            (&[("field", "a"), ("deadband_percent", "1")], "field", "exception_deadband"),
             (&[("scale", "0")], "scale", "every value the offset"),
             (&[("scale", "2"), ("type", "i64")], "type", "scaled values are f64"),
             (&[("queue_size", "0")], "queue_size", "1 to 100000"),

@@ -45,7 +45,7 @@ impl KnownType {
             Some(built_in) => match value_type(built_in) {
                 Some(value_type) => TypeMapping::Tag(value_type),
                 None if built_in == DataTypeId::Structure as u32 => {
-                    TypeMapping::None("a structure; its fields can be tags only where the server has nodes for them")
+                    TypeMapping::None("a structure; a tag takes one of its fields by field, and a string tag all of it as JSON")
                 }
                 None => TypeMapping::None("its type has no value that a tag can hold"),
             },

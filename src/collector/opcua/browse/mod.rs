@@ -20,9 +20,9 @@ use super::{
 use historian_collector::{BrowseAnswer, BrowseRequest};
 use historian_model::{Clock, SystemClock};
 
-use walk::AddressSpace;
-
+pub(super) use data_type::known_types;
 pub(super) use scan::{GlobScan, ScannedVariable, browse_names, scan};
+pub(super) use walk::AddressSpace;
 
 const CLOSE_MAX: Duration = Duration::from_millis(500);
 /// Addresses read to name one for an unknown node.

@@ -390,7 +390,8 @@ impl HistoryReader<'_> {
         let (mut run, mut untimed) = (Samples::new(item.definition.value_type), 0_u32);
         let (mut first, mut last) = (i64::MAX, i64::MIN);
         for value in values {
-            let reading = item.conversion.sample(value, item.definition.value_type).in_doubt(doubt.as_deref());
+            let reading = item.conversion.sample(value, item.definition.value_type, self.source.deliveries.structures());
+            let reading = reading.in_doubt(doubt.as_deref());
             let Some(mut at) = time_of(&reading, item.time) else {
                 untimed += 1;
                 continue;

@@ -13,7 +13,7 @@ mod frame;
 pub mod fuzz;
 mod sieve;
 mod transport;
-mod walk;
+pub mod walk;
 
 use std::sync::Arc;
 
@@ -29,7 +29,7 @@ use opcua::{
 use self::transport::WireTransport;
 
 pub use findings::ReplacedValues;
-pub use sieve::{BROKEN, ReplacedValue, SieveLimits, clean, reason};
+pub use sieve::{BROKEN, ReplacedValue, SieveLimits, clean, raw_structure, reason};
 pub use transport::{CHANNEL_LIFETIME_MS, WireConnector, decode};
 
 const PORT: u16 = 4840;

@@ -3,8 +3,9 @@
 //! The library takes no text but UTF-8, no matrix with a dimension of 0, no structure that it knows and that is wrong inside, and nothing
 //! beyond its limits; and the next session gets the same value again. So every message with values is walked through before, field by
 //! field, and each value that can be no sample is replaced by one that says why: a Bad status, and the reason beside it (see [`reason`]).
-//! What no tag can hold (structures, arrays) is passed over and only named by its type, but for what is read of an address space: ranges, units,
-//! names of states, lengths ([`mod@array`], [`structure`]). Answers to Browse are read whole ([`browsed`]), those to `HistoryRead` like others ([`history`]).
+//! What no tag can hold (arrays) is passed over and only named by its type, but for what is read of an address space: names of states, lengths
+//! ([`mod@array`]). Structures pass by the library undecoded, but for ranges, units and states ([`structure`]). Answers to Browse are read whole
+//! ([`browsed`]), those to `HistoryRead` like others ([`history`]).
 //!
 //! Where the encoding itself is broken the next value is not known to begin anywhere. The message ends with the value that broke it then: an
 //! answer to Read has fewer values than were asked for, and the caller asks for the rest. A notification names the item, which is left out. The
@@ -20,6 +21,8 @@ mod structure;
 mod tests;
 
 use opcua::types::{LocalizedText, ObjectId, StatusCode, Variant};
+
+pub use structure::raw_structure;
 
 use super::{
     certificate,
@@ -400,7 +403,7 @@ impl Sieve<'_> {
             }
             17 | 18 => return self.node_id(kind),
             20 => return self.qualified_name(),
-            22 => self.structure()?,
+            22 => return self.structure(),
             21 => {
                 let (_, text) = self.walk.localized()?;
                 if let Some(flaw) = text.as_ref().and_then(|text| self.flaw(text)) {

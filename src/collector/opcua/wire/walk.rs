@@ -31,6 +31,11 @@ impl<'a> MessageWalk<'a> {
         MessageWalk { input, at: 0, depth: 0, out: Vec::with_capacity(input.len() + 64) }
     }
 
+    /// A walk that only reads.
+    pub fn reader(input: &'a [u8]) -> MessageWalk<'a> {
+        MessageWalk { input, at: 0, depth: 0, out: Vec::new() }
+    }
+
     /// Another walk through the same bytes, from another place.
     pub fn probe(&self, at: usize) -> MessageWalk<'a> {
         MessageWalk { input: self.input, at, depth: 0, out: Vec::new() }
@@ -54,6 +59,13 @@ impl<'a> MessageWalk<'a> {
         let end = self.at.checked_add(count).ok_or(MalformedMessage("a length is beyond all bounds"))?;
         let bytes = self.input.get(self.at..end).ok_or(MalformedMessage("it ends within a field"))?;
         self.at = end;
+        Ok(bytes)
+    }
+
+    /// The bytes of a field that always has as many.
+    pub fn fixed<const N: usize>(&mut self) -> WalkResult<[u8; N]> {
+        let mut bytes = [0; N];
+        bytes.copy_from_slice(self.take(N)?);
         Ok(bytes)
     }
 

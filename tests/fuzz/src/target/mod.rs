@@ -70,6 +70,7 @@ pub static TARGETS: &[&Target] = &[
     &modbus::ADDRESS,
     &opcua::MESSAGE,
     &opcua::FRAMES,
+    &opcua::STRUCTURE,
     &opcua::ADDRESS,
 ];
 

@@ -4,9 +4,9 @@ use std::str;
 
 use historian_opcua::{address::NodeAddress, fuzz};
 use opcua::types::{
-    Array, BinaryEncodable, ContextOwned, DataChangeNotification, DataValue, DateTime, ExtensionObject, Guid, LocalizedText,
-    MonitoredItemNotification, NodeId, NotificationMessage, ObjectId, PublishResponse, ReadResponse, StatusCode, Variant,
-    VariantScalarTypeId,
+    Array, BinaryEncodable, ByteStringBody, ContextOwned, DataChangeNotification, DataValue, DateTime, ExtensionObject, Guid,
+    LocalizedText, MonitoredItemNotification, NodeId, NotificationMessage, ObjectId, PublishResponse, ReadResponse, StatusCode,
+    StructureDefinition, StructureField, StructureType, Variant, VariantScalarTypeId,
 };
 
 use super::Target;
@@ -43,6 +43,50 @@ pub const FRAMES: Target = Target {
         let acknowledge = [&b"ACKF"[..], &28_u32.to_le_bytes(), &numbers.map(u32::to_le_bytes).concat()].concat();
         let error = [&b"ERRF"[..], &20_u32.to_le_bytes(), &0x8000_0000_u32.to_le_bytes(), &4_u32.to_le_bytes(), b"no.."].concat();
         vec![acknowledge.clone(), [acknowledge, error].concat()]
+    },
+};
+
+pub const STRUCTURE: Target = Target {
+    name: "opcua_structure",
+    about: "definitions of structures, and structures taken apart by them",
+    inputs: 30_000,
+    run: fuzz::structure,
+    seeds: || {
+        let context = ContextOwned::default();
+        let context = context.context();
+        let field = |name: &str, data_type: u32, value_rank, is_optional| StructureField {
+            name: name.into(),
+            data_type: NodeId::new(0, data_type),
+            value_rank,
+            is_optional,
+            ..StructureField::default()
+        };
+        // The type 1000 is this one itself.
+        let fields = [("a", 11, -1, false), ("b", 12, -1, true), ("c", 1_000, 1, true), ("d", 24, -1, false), ("e", 4, 2, false)];
+        let fields = fields.map(|(name, data_type, rank, is_optional)| field(name, data_type, rank, is_optional));
+        let definition = StructureDefinition {
+            default_encoding_id: NodeId::new(2, 5_u32),
+            structure_type: StructureType::StructureWithOptionalFields,
+            fields: Some(fields.to_vec()),
+            ..StructureDefinition::default()
+        };
+        let definition = ExtensionObject::from_message(definition).encode_to_vec(&context);
+        let one = |mask: u32, inner: &[u8]| {
+            let text: &[u8] = if mask & 1 == 0 { &[] } else { &[2, 0, 0, 0, b'x', b'"'] };
+            let any = [6, 9, 0, 0, 0];
+            let matrix = [2, 0, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0, 1, 0, 2, 0];
+            [&mask.to_le_bytes()[..], &2.5_f64.to_le_bytes(), text, inner, &any, &matrix].concat()
+        };
+        let inner = [&2_i32.to_le_bytes()[..], &one(0, &[]), &one(1, &[])].concat();
+        [one(0, &[]), one(1, &[]), one(3, &inner)]
+            .into_iter()
+            .map(|content| {
+                let object = ByteStringBody::new(content.into(), NodeId::new(2, 5_u32));
+                let object = ExtensionObject::from_message(object).encode_to_vec(&context);
+                let length = u16::try_from(definition.len()).unwrap_or_default();
+                [&length.to_le_bytes()[..], &definition, &object].concat()
+            })
+            .collect()
     },
 };
 

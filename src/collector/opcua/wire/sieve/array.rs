@@ -51,6 +51,7 @@ impl Sieve<'_> {
                     let text = text.as_ref().map(|text| &*text.text).filter(|text| text.len() <= self.limits.text_bytes_max);
                     if kind == TEXT { self.walk.put_bytes(text.map(str::as_bytes)) } else { self.walk.put_localized(None, text) }
                 }
+                22 if count == 1 => flaw = self.known_or_wrapped_structure()?,
                 22 => whole &= self.known_structure()?,
                 _ => self.walk.copy(size_of(kind).unwrap_or(0))?,
             }

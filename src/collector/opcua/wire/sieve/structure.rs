@@ -1,26 +1,55 @@
-//! Structures in values. No tag can hold one; those that tell the range, the unit and the states of a variable are read when an address space
-//! is browsed.
+//! Structures in values. Those that tell the range, the unit and the states of a variable pass as they are, and are read when an address space is
+//! browsed. Any other is wrapped, so that the library keeps its bytes and decodes nothing of it: what is in it is taken out by the definition of its
+//! type, outside of the transport.
 
-use opcua::types::ObjectId;
+use opcua::types::{ByteStringBody, ExtensionObject, NodeId, ObjectId, StatusCode};
 
-use super::{NO_STRUCTURE, Sieve};
+use super::{Flaw, Sieve};
 use crate::wire::walk::{MalformedMessage, WalkResult};
 
 const RANGE: u32 = ObjectId::Range_Encoding_DefaultBinary as u32;
 const UNIT: u32 = ObjectId::EUInformation_Encoding_DefaultBinary as u32;
 const STATE: u32 = ObjectId::EnumValueType_Encoding_DefaultBinary as u32;
+/// Type of the wrapping structure: 1 in a namespace that no server has, because its list of namespaces would be too long to be read.
+const WRAPPED_NAMESPACE: u16 = u16::MAX;
+const WRAPPED_NUMBER: u32 = 1;
+/// Bytes of a structure that is taken.
+const STRUCTURE_BYTES_MAX: usize = 1 << 20;
+
+/// The bytes of a structure that was wrapped, with the id of its encoding in front; `None` for one that the library has decoded.
+pub fn raw_structure(object: &ExtensionObject) -> Option<&[u8]> {
+    let body = object.inner_as::<ByteStringBody>()?;
+    (*body.encoding_id() == NodeId::new(WRAPPED_NAMESPACE, WRAPPED_NUMBER)).then(|| body.raw_body().as_ref())
+}
 
 impl Sieve<'_> {
-    /// A value that is a structure, emptied where it is none of the known ones.
-    pub(super) fn structure(&mut self) -> WalkResult<()> {
-        self.unfit = Some("a structure");
-        let begin = self.walk.out.len();
+    /// A value that is a structure.
+    pub(super) fn structure(&mut self) -> WalkResult<Option<Flaw>> {
         self.walk.put(&[22]);
-        if !self.known_structure()? {
-            self.walk.out.truncate(begin + 1);
-            self.walk.put(&NO_STRUCTURE);
+        self.known_or_wrapped_structure()
+    }
+
+    /// Copies a structure that is known and whole, and wraps any other.
+    pub(super) fn known_or_wrapped_structure(&mut self) -> WalkResult<Option<Flaw>> {
+        let (from, begin) = (self.walk.position(), self.walk.out.len());
+        if self.known_structure()? {
+            return Ok(None);
         }
-        Ok(())
+        self.walk.out.truncate(begin);
+        let length = self.walk.position() - from;
+        if length > STRUCTURE_BYTES_MAX {
+            let reason = format!("the structure has {length} bytes, more than {STRUCTURE_BYTES_MAX}");
+            return Ok(Some(Flaw::new(StatusCode::BadEncodingLimitsExceeded, reason)));
+        }
+        self.walk.skip_to(from)?;
+        // A NodeId with a number, and a body of bytes.
+        self.walk.put(&[2]);
+        self.walk.put(&WRAPPED_NAMESPACE.to_le_bytes());
+        self.walk.put(&WRAPPED_NUMBER.to_le_bytes());
+        self.walk.put(&[1]);
+        self.walk.put_length(Some(length));
+        self.walk.copy(length)?;
+        Ok(None)
     }
 
     /// Copies a structure that is known and whole. Any other is passed over, false is the answer, and what was written of it is of no use.

@@ -2,10 +2,10 @@
 
 use opcua::types::{
     ApplicationDescription, ApplicationType, Array, BinaryDecodable, BinaryEncodable, BrowseResponse, BrowseResult, ByteString,
-    ContextOwned, CreateSessionResponse, DataChangeNotification, DataValue, DateTime, DiagnosticInfo, EUInformation, EndpointDescription,
-    EnumValueType, ExpandedNodeId, ExtensionObject, GetEndpointsResponse, Guid, MessageSecurityMode, MonitoredItemNotification, NodeClass,
-    NodeId, NotificationMessage, PublishResponse, QualifiedName, ReadResponse, ReferenceDescription, RepublishResponse, ResponseHeader,
-    SignatureData, StatusChangeNotification, UserTokenPolicy, UserTokenType, VariantScalarTypeId,
+    ByteStringBody, ContextOwned, CreateSessionResponse, DataChangeNotification, DataValue, DateTime, DiagnosticInfo, EUInformation,
+    EndpointDescription, EnumValueType, ExpandedNodeId, ExtensionObject, GetEndpointsResponse, Guid, MessageSecurityMode,
+    MonitoredItemNotification, NodeClass, NodeId, NotificationMessage, PublishResponse, QualifiedName, ReadResponse, ReferenceDescription,
+    RepublishResponse, ResponseHeader, SignatureData, StatusChangeNotification, UserTokenPolicy, UserTokenType, VariantScalarTypeId,
 };
 use proptest::prelude::*;
 
@@ -101,7 +101,7 @@ fn of_what_no_tag_can_hold_only_the_type_is_left_but_texts_of_arrays() {
 }
 
 #[test]
-fn what_is_read_of_an_address_space_passes_and_a_broken_structure_is_emptied() {
+fn what_is_read_of_an_address_space_passes_and_a_broken_structure_is_not_decoded() {
     let localized = |text: &str| Variant::LocalizedText(Box::new(LocalizedText::new("", text)));
     let array = |kind, values: Vec<Variant>| Variant::Array(Box::new(Array::new(kind, values).unwrap()));
     let state = |value, name: &str| {
@@ -122,8 +122,8 @@ fn what_is_read_of_an_address_space_passes_and_a_broken_structure_is_emptied() {
         array(VariantScalarTypeId::Double, vec![Variant::Double(2.5)]),
     ];
     let (found, findings) = clean(&read(values.iter().cloned().map(value).collect()), &limits());
-    // No tag can hold them all the same, but for the one element.
-    assert_eq!(findings.iter().map(|finding| finding.handle).collect::<Vec<_>>(), [0, 1, 2, 3, 4]);
+    // No tag can hold an array all the same, but for the one element.
+    assert_eq!(findings.iter().map(|finding| finding.handle).collect::<Vec<_>>(), [2, 3, 4]);
     let shown = |value: &Variant| format!("{value:?}").replace("UAString { value: Some(\"\") }", "UAString { value: None }");
     let results = decoded::<ReadResponse>(&found).results.unwrap();
     for (result, expected) in results.iter().zip(&values) {
@@ -136,7 +136,7 @@ fn what_is_read_of_an_address_space_passes_and_a_broken_structure_is_emptied() {
     bytes[at - 12] = 15;
     let (found, _) = clean(&bytes, &limits());
     let results = decoded::<ReadResponse>(&found).results.unwrap();
-    assert!(matches!(&results[0].value, Some(Variant::ExtensionObject(empty)) if empty.is_null()), "{results:?}");
+    assert!(matches!(&results[0].value, Some(Variant::ExtensionObject(kept)) if raw_structure(kept).is_some()), "{results:?}");
     assert_eq!(results[1], value(Variant::Double(1.5)));
 }
 
@@ -286,15 +286,44 @@ fn behind_a_value_of_every_type_the_next_one_is_read() {
             assert_eq!((left, findings.len()), (&before, 0), "{findings:?}");
             continue;
         }
+        if let (Variant::ExtensionObject(sent), Variant::ExtensionObject(left)) = (&before, left) {
+            let context = ContextOwned::default();
+            let sent = sent.encode_to_vec(&context.context());
+            assert_eq!((raw_structure(left), findings.len()), (Some(&*sent), 0), "{findings:?}");
+            continue;
+        }
         assert_eq!(findings.len(), 1, "{before:?}: {findings:?}");
         assert_eq!((findings[0].handle, findings[0].broken), (0, false), "{before:?}");
         let what = match before {
             Variant::Array(_) => "an array",
-            Variant::ExtensionObject(_) => "a structure",
             _ => "a value of another kind",
         };
         assert_eq!(findings[0].reason, format!("the node holds {what}, which no tag can hold"));
     }
+}
+
+/// A structure of a server's own, as a value and as the element of an array that was asked for by its index.
+#[test]
+fn a_structure_of_a_server_keeps_its_bytes_up_to_its_limit() {
+    let of = |length: usize| {
+        let body = ByteStringBody::new(ByteString::from(vec![7; length]), NodeId::new(2, 5_u32));
+        Variant::ExtensionObject(ExtensionObject::from_message(body))
+    };
+    let one = Variant::Array(Box::new(Array::new(VariantScalarTypeId::ExtensionObject, vec![of(3)]).unwrap()));
+    // Its id takes four bytes, its encoding one, its length four.
+    let (clean, findings) = clean(&read(vec![value(of(3)), value(one), value(of((1 << 20) - 9)), value(of((1 << 20) - 8))]), &limits());
+    let results = decoded::<ReadResponse>(&clean).results.unwrap();
+    let raw = |value: &Variant| match value {
+        Variant::ExtensionObject(object) => raw_structure(object).map(<[u8]>::to_vec),
+        _ => None,
+    };
+    let expected = vec![1, 2, 5, 0, 1, 3, 0, 0, 0, 7, 7, 7];
+    assert_eq!(raw(results[0].value.as_ref().unwrap()), Some(expected.clone()));
+    let Some(Variant::Array(array)) = &results[1].value else { panic!("{results:?}") };
+    assert_eq!(array.values.iter().map(raw).collect::<Vec<_>>(), [Some(expected)]);
+    assert_eq!(raw(results[2].value.as_ref().unwrap()).map(|bytes| bytes.len()), Some(1 << 20));
+    assert_eq!(results[3].status, Some(StatusCode::BadEncodingLimitsExceeded));
+    assert_eq!(findings.iter().map(|finding| finding.handle).collect::<Vec<_>>(), [3]);
 }
 
 /// With all that a server may send along, and no client needs.
