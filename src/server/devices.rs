@@ -117,7 +117,9 @@ impl DeviceSet {
         let ids = tags.iter().map(|one| one.tag.id).collect();
         let definitions = collector.tags();
         tags.iter().zip(&definitions).for_each(|(one, definition)| spool.set_filter(one.tag.id, definition));
-        kept.iter().for_each(|tag| spool.set_filter(tag.id, &tag.definition));
+        for tag in &kept {
+            spool.set_filter(tag.id, &tag.definition);
+        }
         let types: Vec<ValueType> = definitions.iter().map(|definition| definition.value_type).collect();
         let collected = tags.iter().zip(&types);
         let collected = collected.map(|(one, &value_type)| (one.tag.name().clone(), Collected { id: one.tag.id, value_type })).collect();

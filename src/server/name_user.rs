@@ -37,7 +37,9 @@ impl NameUsers {
             (!users.is_empty()).then(|| format!("{from} is {to} now, and still named by {}, which do not follow", users.join(", ")))
         };
         let told: Vec<String> = renamed.iter().filter_map(sentence).collect();
-        told.iter().for_each(|told| tracing::warn!("{told}"));
+        for told in &told {
+            tracing::warn!("{told}");
+        }
         told
     }
 }

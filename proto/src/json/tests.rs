@@ -159,7 +159,7 @@ fn what_the_json_form_leaves_out_is_put_in() {
     let mut zero = serde_json::to_value(Tag::default()).unwrap();
     with_defaults("historian.v1.Tag", &mut zero);
     assert_eq!(zero["value_type"], "VALUE_TYPE_UNSPECIFIED");
-    let status = GetStatusResponse { devices: vec![DeviceStatus { device: "plc".into(), ..DeviceStatus::default() }] };
+    let status = GetStatusResponse { devices: vec![DeviceStatus { device: "plc".into(), ..DeviceStatus::default() }], limited: false };
     let mut value = serde_json::to_value(&status).unwrap();
     with_defaults("historian.v1.GetStatusResponse", &mut value);
     assert_eq!((value["devices"][0]["device"].as_str(), value["devices"][0]["items_delivering"].as_str()), (Some("plc"), Some("0")));

@@ -258,7 +258,7 @@ impl ColumnMap {
         let Some((found, index)) = best.filter(|(found, _)| *found >= 2) else {
             bail!("no row of headings is known; there has to be one with a name and an address, such as `name;address;type;unit;scale`");
         };
-        let SheetRow { line, cells } = &sheet.rows[index];
+        let SheetRow { line, cells, .. } = &sheet.rows[index];
         let mut taken: Vec<ListColumn> = Vec::with_capacity(found);
         let mut uses: Vec<ColumnUse> = Vec::with_capacity(cells.len());
         for heading in cells {

@@ -109,7 +109,9 @@ impl DeviceDelivery {
             return;
         }
         state.quality = quality;
-        self.status.explain(state.id, quality, why, &state.address);
+        if let Some(id) = state.id {
+            self.status.explain(id, quality, why, &state.address);
+        }
         push(&self.spool, state, Some(&value), at);
         state.value = Some(value);
     }
@@ -180,7 +182,9 @@ impl DeviceDelivery {
                     state.quality = Quality::UNCERTAIN_LAST_USABLE_VALUE;
                     self.changed = true;
                     let why = "the device is busy: this is its last value";
-                    self.status.explain(state.id, state.quality, why, &state.address);
+                    if let Some(id) = state.id {
+                        self.status.explain(id, state.quality, why, &state.address);
+                    }
                     push(&self.spool, state, Some(&value), at);
                 }
             }
@@ -300,7 +304,7 @@ mod tests {
         assert!(!delivery.publish());
         delivery.missing(0, &MissingValue::NotANumber, Timestamp(45));
         assert!(delivery.publish(), "the device has none, and formulas tell whether they miss it");
-        delivery.uncertain(0, Value::U64(6), Quality::UNCERTAIN_LAST_USABLE_VALUE, Timestamp(50));
+        delivery.uncertain(0, Value::U64(6), Quality::UNCERTAIN_LAST_USABLE_VALUE, Timestamp(50), "why");
         assert!(spool.take().runs.is_empty());
     }
 

@@ -552,11 +552,8 @@ impl LinkSession {
             }
             let silence = feed.silence();
             if silence > subscription.silence_max {
-                return Err(ConnectionFault {
-                    message: format!("neither data nor keep-alive for {} ms; the session is rebuilt", silence.as_millis()),
-                    timeout: true,
-                    end: End::Silence,
-                });
+                let message = format!("neither data nor keep-alive for {} ms; the session is rebuilt", silence.as_millis());
+                return Err(ConnectionFault { timeout: true, end: End::Silence, ..ConnectionFault::new(message) });
             }
             let mute = !subscription.items.is_empty() && !feed.values_seen();
             if mute && subscription.made.elapsed() > subscription.silence_max * 2 {

@@ -136,7 +136,7 @@ pub fn parse(bytes: &[u8], file: &str) -> (Vec<TagRow>, Vec<ConfigProblem>) {
         read = records.read(&mut CsvRecord::default());
     }
     if let Err(MalformedRecord { line, reason, is_quote: true }) = read {
-        found.refuse(usize::try_from(line).unwrap_or(0), "row", reason);
+        found.refuse(usize::try_from(line).unwrap_or(0), "row", &reason);
         return found.end();
     }
     let mut record = csv::ByteRecord::new();
@@ -145,13 +145,13 @@ pub fn parse(bytes: &[u8], file: &str) -> (Vec<TagRow>, Vec<ConfigProblem>) {
             Ok(true) => line_of(record.position().unwrap_or_else(|| reader.position()).byte()),
             Ok(false) => break,
             Err(error) => {
-                found.refuse(line_of(reader.position().byte()), "row", error.to_string());
+                found.refuse(line_of(reader.position().byte()), "row", &error.to_string());
                 break;
             }
         };
         let mut cells = Vec::with_capacity(record.len());
         if let Some(broken) = record.iter().position(|cell| std::str::from_utf8(cell).map(|cell| cells.push(cell)).is_err()) {
-            found.refuse(line, "row", format!("column {} is not UTF-8; save the file as UTF-8", broken + 1));
+            found.refuse(line, "row", &format!("column {} is not UTF-8; save the file as UTF-8", broken + 1));
             continue;
         }
         if !found.take(line, &cells) {
@@ -224,7 +224,7 @@ impl FoundRows {
     }
 
     /// A problem of a row; in a sheet with the name of the cell.
-    fn refuse(&mut self, line: usize, key: &str, message: String) {
+    fn refuse(&mut self, line: usize, key: &str, message: &str) {
         let column = self.header.as_ref().and_then(|header| header.iter().position(|name| *name == key)).filter(|_| self.is_sheet);
         let cell = column.map_or_else(String::new, |column| format!("cell {}: ", workbook::cell_name(column, line)));
         self.problem(line, key, format!("{cell}{message}"));
@@ -237,7 +237,7 @@ impl FoundRows {
                 Ok(columns) => self.header = Some(columns),
                 Err(refused) => {
                     for (column, message) in refused {
-                        self.refuse(line, &column, message);
+                        self.refuse(line, &column, &message);
                     }
                     return false;
                 }
@@ -250,15 +250,15 @@ impl FoundRows {
         if cells.len() != columns.len() {
             let hint = if self.is_sheet { "" } else { "; a comma inside a cell needs quotes around it" };
             let message = format!("has {} cells, the header has {} columns{hint}", cells.len(), columns.len());
-            self.refuse(line, "row", message);
+            self.refuse(line, "row", &message);
             return true;
         }
         match read_row(columns, cells, self.position(line)) {
             Ok(row) => match self.seen.insert(row.tag.name.clone(), line) {
-                Some(first) => self.refuse(line, "name", format!("tag {:?} is in line {first} already", row.tag.name)),
+                Some(first) => self.refuse(line, "name", &format!("tag {:?} is in line {first} already", row.tag.name)),
                 None => self.rows.push(row),
             },
-            Err(refused) => refused.into_iter().for_each(|(column, message)| self.refuse(line, column, message)),
+            Err(refused) => refused.into_iter().for_each(|(column, message)| self.refuse(line, column, &message)),
         }
         true
     }

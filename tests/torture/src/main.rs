@@ -105,7 +105,7 @@ fn main() -> ExitCode {
     };
     let ended = runtime.block_on(async {
         match cli.server {
-            Some(Server::ServeMutant { kind, serve }) => mutant::serve(&kind, serve).await.map(|()| true),
+            Some(Server::ServeMutant { kind, serve }) => Box::pin(mutant::serve(&kind, serve)).await.map(|()| true),
             None => run(&cli.run).await,
         }
     });

@@ -412,7 +412,7 @@ impl EdgeTable {
         let mut doubt = reading.problem.clone().unwrap_or_default();
         if intake.is_unsure && reading.quality.is_good() {
             reading.quality = Quality::UNCERTAIN;
-            doubt = "its alias may be that of another birth than the last one that came".to_owned();
+            doubt = "its alias may be that of another birth than the last one that came".into();
         }
         let received = intake.context.received;
         let (at, odd) = reading_time(at, intake.payload.timestamp, received);

@@ -101,9 +101,9 @@ mod tests {
     use super::*;
 
     /// A chunk of this type whose sequence number is behind `before`.
-    fn chunk(kind: &[u8; 3], before: &[u8], sequence: u32, body: &[u8]) -> Vec<u8> {
+    fn chunk(kind: &str, before: &[u8], sequence: u32, body: &[u8]) -> Vec<u8> {
         let size = (HEADER_BYTES + before.len() + 8 + body.len()) as u32;
-        [kind.as_slice(), b"F", &size.to_le_bytes(), before, &sequence.to_le_bytes(), &7_u32.to_le_bytes(), body].concat()
+        [kind.as_bytes(), b"F", &size.to_le_bytes(), before, &sequence.to_le_bytes(), &7_u32.to_le_bytes(), body].concat()
     }
 
     #[test]
@@ -111,7 +111,7 @@ mod tests {
         let none = (-1_i32).to_le_bytes();
         let policy = [&[9_u8, 0, 0, 0][..], &5_u32.to_le_bytes(), b"a:b#c", &none, &none].concat();
         let mut numbers = SequenceNumbers::default();
-        let mut chunks = [chunk(b"OPN", &policy, 51, b"x"), chunk(b"MSG", &[0; 8], 7, b"y"), chunk(b"CLO", &[0; 8], 90, b"")];
+        let mut chunks = [chunk("OPN", &policy, 51, b"x"), chunk("MSG", &[0; 8], 7, b"y"), chunk("CLO", &[0; 8], 90, b"")];
         for (written, at) in chunks.iter_mut().zip([HEADER_BYTES + policy.len(), SEQUENCE_AT, SEQUENCE_AT]) {
             let before = written.clone();
             numbers.stamp(written);
@@ -135,7 +135,7 @@ mod tests {
             b"what is asked for".to_vec(),
         ]
         .concat();
-        let request = chunk(b"MSG", &[3; 8], 12, &body);
+        let request = chunk("MSG", &[3; 8], 12, &body);
         assert_eq!(service(&request), Some(CREATE_SESSION));
         let answer = fault(&request, StatusCode::BadTooManySessions).unwrap();
         assert_eq!(service(&answer), Some(ObjectId::ServiceFault_Encoding_DefaultBinary as u16));

@@ -280,9 +280,9 @@ impl Judged<'_> {
     fn judge(&self, cells: &[Cell], report: &mut Report) {
         let tag = self.tag;
         report.tally.acked += cells.len() as u64;
-        if let Some(pair) = cells.windows(2).find(|pair| pair[0].timestamp >= pair[1].timestamp) {
+        if let Some([before, after]) = cells.array_windows().find(|[before, after]| before.timestamp >= after.timestamp) {
             report.tally.dup += 1;
-            report.tally.example(|| format!("{tag}: {:?} comes before {:?}", pair[0], pair[1]));
+            report.tally.example(|| format!("{tag}: {before:?} comes before {after:?}"));
         }
         let ill: Vec<(i64, i64)> = self.outages.iter().map(|outage| (outage.from - UNSENT_NS, self.back(cells, outage, report))).collect();
         let is_ill = |at: i64| ill.iter().any(|(from, to)| (*from..=*to).contains(&at));
