@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::Output,
 };
@@ -67,8 +68,22 @@ fn the_version_and_the_help_are_told() {
 
 #[test]
 fn the_example_configuration_is_valid() {
-    let file = peer::root().join("examples/historian.toml").display().to_string();
-    let output = historian(&["check", "--offline", "--config", &file]);
+    let examples = peer::root().join("examples");
+    let copy = directory(&[]);
+    for file in fs::read_dir(&examples).expect("the examples").map(|file| file.expect("a file").path()) {
+        if file.is_file() {
+            fs::copy(&file, copy.path().join(file.file_name().expect("a name"))).expect("a copy");
+        }
+    }
+    // A checkout cannot say who may read a file.
+    let secret = copy.path().join("scada.password");
+    let check = |mode: u32| {
+        fs::set_permissions(&secret, fs::Permissions::from_mode(mode)).expect("its mode");
+        historian(&["check", "--offline", "--config", &path(&copy, "historian.toml")])
+    };
+    let output = check(0o644);
+    assert!(!output.status.success() && stdout(&output).contains("others may read it (mode 644); chmod 600 it"), "{}", stdout(&output));
+    let output = check(0o600);
     assert!(output.status.success(), "{}", stderr(&output));
     assert!(stdout(&output).contains("is valid: 2 devices, 7 collected tags, 2 written tags, 1 views\n"), "{}", stdout(&output));
     assert!(!stdout(&output).contains("note: "), "{}", stdout(&output));
@@ -221,7 +236,7 @@ fn the_examples_in_the_document_are_valid() {
         document.split(&format!("\n```{language}\n")).skip(1).filter_map(|rest| rest.split("```").next()).map(str::to_owned).collect()
     };
     let (toml, csv) = (blocks("toml"), blocks("csv"));
-    assert_eq!((toml.len(), csv.len()), (13, 1));
+    assert_eq!((toml.len(), csv.len()), (14, 1));
     let directory = directory(&[("tags.csv", &csv[0])]);
     let parse = |text: &str| config::parse("f.toml", text, directory.path(), &Overrides::default());
     let named = |part: &str| {

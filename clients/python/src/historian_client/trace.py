@@ -207,9 +207,9 @@ def _ledger(asker: Asker | None) -> list[Gap]:
         return []
     rows = asker.gaps().select(["tag", "start", "end", "reason"])
     columns = [rows.column(place).cast(pa.timestamp("ns", "UTC")).cast(pa.int64()).to_pylist() for place in (1, 2)]
-    told = zip(rows["tag"].to_pylist(), *columns, rows["reason"].to_pylist())
+    gaps = zip(rows["tag"].to_pylist(), *columns, rows["reason"].to_pylist())
     # What says that a gap was filled is none.
-    told = [gap for gap in told if gap[3] != "backfilled"]
+    told = [gap for gap in gaps if gap[3] != "backfilled"]
     # One that was recorded without an end is there again with it; where that is its start, nothing is missing.
     ends = {(tag, start, reason): end for tag, start, end, reason in told if start is not None}
     return [(tag, start, end, _GAP_WORDS.get(reason, reason)) for (tag, start, reason), end in ends.items() if end != start]

@@ -10,7 +10,7 @@ use std::{
 };
 
 use opcua::types::{BinaryEncodable, ContextOwned, NodeId, Variant};
-use parking_lot::{Mutex, RwLock};
+use parking_lot::Mutex;
 
 use super::{
     known::KnownShapes,
@@ -27,7 +27,7 @@ const ASKED_MAX: usize = 1_000;
 /// The data types that the present session has told. Shared by the callback of notifications and the loop around the session.
 #[derive(Debug, Default)]
 pub struct StructureTypes {
-    known: RwLock<Arc<KnownShapes>>,
+    known: Mutex<Arc<KnownShapes>>,
     /// Encodings that came and are not known.
     asked: Mutex<HashSet<NodeId>>,
     text_bytes_max: AtomicUsize,
@@ -36,19 +36,19 @@ pub struct StructureTypes {
 impl StructureTypes {
     /// What is known, to be added to.
     pub fn known(&self) -> KnownShapes {
-        KnownShapes::clone(&self.known.read())
+        KnownShapes::clone(&self.known.lock())
     }
 
     /// From now on these types are known. `text_bytes_max` bounds a text that is taken.
     pub fn set(&self, known: KnownShapes, text_bytes_max: usize) {
         self.text_bytes_max.store(text_bytes_max, Ordering::Relaxed);
-        *self.known.write() = Arc::new(known);
+        *self.known.lock() = Arc::new(known);
     }
 
     /// Encodings that came since this was asked last, and that nothing is known of.
     pub fn asked(&self) -> Vec<NodeId> {
         let asked = std::mem::take(&mut *self.asked.lock());
-        let known = self.known.read();
+        let known = self.known.lock();
         asked.into_iter().filter(|encoding| !known.has_encoding(encoding)).collect()
     }
 
@@ -58,7 +58,7 @@ impl StructureTypes {
     /// Why there is no value.
     pub fn take(&self, object: &[u8], field: Option<&FieldPath>, value_type: ValueType) -> Result<Variant, UntakenField> {
         let form = TakenForm { as_text: value_type == ValueType::String, text_bytes_max: self.text_bytes_max.load(Ordering::Relaxed) };
-        let known = Arc::clone(&self.known.read());
+        let known = Arc::clone(&self.known.lock());
         let taken = reader::take(object, &known, field.map(FieldPath::steps).unwrap_or_default(), form);
         if let Err(UntakenField { encoding: Some(encoding), .. }) = &taken {
             let mut asked = self.asked.lock();
