@@ -173,13 +173,13 @@ fn keys_that_nobody_knows_are_refused() {
             "historian.toml:7: modbus.d.tag.t.colour: unknown key; known are name, type, unit, description, stepped, range_low, \
              range_high, state_set, renamed_from, exception_deadband, exception_deadband_percent, exception_min_ms, exception_max_ms, \
              compression_deviation, compression_deviation_percent, compression_max_ms, address, format, word_order, scale, offset, \
-             scale_from, scale_from_kind, scan_ms, read_single, not_available",
+             scale_from, scale_from_kind, scan_ms, read_single, not_available, stored",
         ),
         (format!("{DEVICE}{tag}rang_low = 1\n"), "historian.toml:7: modbus.d.tag.t.rang_low: unknown key; did you mean \"range_low\"?"),
         (
             format!("{DEVICE}{tag}timestamps = \"source\"\n"),
             "historian.toml:7: modbus.d.tag.t.timestamps: is a key of OPC UA tags; Modbus tags have format, word_order, scale, offset, \
-             scale_from, scale_from_kind, scan_ms, read_single, not_available",
+             scale_from, scale_from_kind, scan_ms, read_single, not_available, stored",
         ),
         (format!("{DEVICE}[[tag]]\nname = \"t\"\n"), "historian.toml:4: modbus.d.tag.t.address: this key is needed and is not there"),
         (format!("{DEVICE}[[tag]]\naddress = \"coil:1\"\n"), "historian.toml:4: modbus.d.tag[1].name: this key is needed and is not there"),
