@@ -225,10 +225,11 @@ impl Deliveries {
         }
     }
 
-    /// Takes no samples of a tag, whatever still comes.
+    /// Takes no samples of a tag, whatever still comes. What its subscription has queued since a loss will not come either.
     pub fn mute(&self, index: usize) {
         if let Some(item) = self.items.lock().all.get_mut(index) {
             item.muted = true;
+            item.meanwhile = None;
         }
     }
 
