@@ -318,7 +318,7 @@ async fn attempt(
         publisher.clear();
         // At once, but not without end: a server that drops them again soon is left alone for a while.
         if fault.end == End::Subscriptions && rebuilt.is_none_or(|at| at.elapsed() > device.watchdog) {
-            deliveries.lose(&fault.message);
+            deliveries.lose(fault.for_tags());
             tracing::warn!(device = device.name, error = fault.message, "subscriptions are made anew");
             status.record_error(context.clock.now(), fault.message);
             if let Some(held) = held.take() {
