@@ -11,7 +11,8 @@ use opcua::{crypto::SecurityPolicy, types::StatusCode};
 
 use super::{
     connection::{CLOSE_MAX, OpcUaConnection},
-    deliver::{Delivered, Deliveries},
+    deliver::Deliveries,
+    delivered::Delivered,
     device::{OpcUaSettings, UserIdentity},
     fault::{ConnectionFault, End},
     found::GlobTags,

@@ -7,7 +7,7 @@ use opcua::types::{StatusCode, Variant};
 use tokio_util::sync::CancellationToken;
 
 use super::*;
-use crate::convert::protocol_time;
+use crate::{convert::protocol_time, times::TimeFrom};
 use historian_model::{
     ManualClock, SampleBatch,
     sink::{Acknowledgement, Durability, RefusedWrite, SampleSink, WriteMode},
