@@ -5,10 +5,14 @@ use std::{io::Write, sync::atomic::Ordering, time::Duration};
 
 use historian::model::{Quality, Value};
 use serde_json::{Value as Json, json};
+use tempfile::TempDir;
 
 use super::{
     opcua::{FIRST, PATIENCE, Running, Sample, build, open_device, server, write},
-    support::peer::Peer,
+    opcua_history::await_that,
+    opcua_times::now,
+    silence::rows,
+    support::{historian::serve, peer::Peer},
 };
 
 const SECOND: i64 = 1_000_000_000;
@@ -162,4 +166,35 @@ async fn fields_of_structures_and_their_texts_are_values_of_tags() {
     assert_eq!((row("whole").quality, row("speed").quality), (Quality::BAD_ENCODING_LIMITS_EXCEEDED, Quality::GOOD));
     assert!(row("whole").error.contains("text_bytes_max"), "{:?}", row("whole"));
     assert_eq!(row("any").value, valve);
+}
+
+/// What the present value does not show: in the history of an outage are structures of a type that nothing was known of when the session began. Their times
+/// count as read only with their values.
+#[test]
+fn a_history_of_structures_is_read_with_types_that_no_present_value_has() {
+    let (mut peer, port) = server(&["--structures", "--history", "Any"]);
+    let directory = TempDir::new().unwrap();
+    let file = directory.path().join("historian.toml");
+    std::fs::write(&file, open_device(&port) + "history = true\n" + &tag("plant/any", "Any", "string", "")).unwrap();
+    let start = || serve(&directory.path().join("data"), &["--config", file.to_str().unwrap()]);
+    let historian = start();
+    await_that("the first value", || (!rows(&historian, "plant/any").is_empty()).then_some(()));
+    historian.stop().unwrap();
+    let mut missed = Vec::new();
+    for opening in [0.5, 0.25] {
+        std::thread::sleep(Duration::from_secs(1));
+        let at = now();
+        let valve = json!({ "type": "Valve", "Opening": opening, "Motor": motor(2.5, true) });
+        missed.push((at, set(&mut peer, "Any", &valve, at), "Good".to_owned()));
+    }
+    std::thread::sleep(Duration::from_secs(1));
+    set(&mut peer, "Any", &motor(3.0, false), now());
+    let historian = start();
+    await_that("what the history has", || {
+        let stored = rows(&historian, "plant/any");
+        missed.iter().all(|row| stored.contains(row)).then_some(())
+    });
+    let stored = rows(&historian, "plant/any");
+    assert!(stored.iter().all(|row| !row.2.contains("WaitingForInitialData")), "{stored:?}");
+    historian.stop().unwrap();
 }

@@ -11,7 +11,7 @@ use super::opcua::{FIRST, Running, build, command, open_device, server, tag, wri
 const SECOND: i64 = 1_000_000_000;
 
 /// Whole microseconds, as the peer has them.
-fn now() -> i64 {
+pub fn now() -> i64 {
     SystemClock.now().0 / 1000 * 1000
 }
 

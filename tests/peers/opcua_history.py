@@ -55,6 +55,11 @@ class History:
         await asyncio.sleep(self.arguments.history_lag_s)
         await self.storage.save_node_value(node, value)
 
+    async def keep(self, name, value):
+        """Saves what was set by a command, where the node has a history."""
+        if self.node(name) in self.storage._datachanges:
+            await self.storage.save_node_value(self.node(name), value)
+
     async def change(self, names, period):
         while True:
             self.step += 1

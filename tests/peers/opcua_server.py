@@ -318,7 +318,9 @@ async def main():
         elif "structure" in command:
             node, told, at_source = command["structure"]
             value = structures.made(told)
-            await put(server, ua.NodeId(node, index), structures.data_value(value, time_of(at_source)))
+            told = structures.data_value(value, time_of(at_source))
+            await put(server, ua.NodeId(node, index), told)
+            await history.keep(node, told)
             print("done", json.dumps(structures.text_of(value)), flush=True)
         elif "opened" in command:
             print("done", channels.opened, flush=True)

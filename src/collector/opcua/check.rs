@@ -16,7 +16,7 @@ use parking_lot::Mutex;
 
 use super::{
     browse::{self, ScannedVariable},
-    connection::OpcUaConnection,
+    connection::{CLOSE_MAX, OpcUaConnection},
     convert,
     device::OpcUaSettings,
     fault::ConnectionFault,
@@ -41,7 +41,6 @@ use historian_model::{Clock, Quality, SystemClock, TagName};
 const WAIT_MORE: Duration = Duration::from_secs(1);
 /// Longest wait for values, whatever the publishing interval.
 const WAIT_MAX: Duration = Duration::from_secs(5);
-const CLOSE_MAX: Duration = Duration::from_millis(500);
 /// Difference of clocks that is told.
 const CLOCK_OFFSET_TOLD_NS: i64 = 1_000_000_000;
 /// Tags of globs that a sentence names.

@@ -31,6 +31,8 @@ use historian_collector::guard;
 use historian_model::{Clock, Timestamp};
 
 const CHUNK_BYTES: usize = 65_535;
+/// How long a parting session may take to be closed in the server.
+pub const CLOSE_MAX: Duration = Duration::from_secs(1);
 
 /// A session that was activated, and the channel under it.
 pub struct OpcUaConnection {
@@ -54,18 +56,21 @@ impl OpcUaConnection {
         found: usize,
         clock: &Arc<dyn Clock>,
     ) -> Result<OpcUaConnection, ConnectionFault> {
-        let identity = user::read_identity(&device.user).map_err(ConnectionFault::new)?;
-        let store = pki::open(device).await.map_err(ConnectionFault::new)?;
+        let identity = user::read_identity(&device.user)
+            .map_err(|why| ConnectionFault::of_place(why, "a file of the user's identity cannot be used"))?;
+        let store = pki::open(device).await.map_err(|why| ConnectionFault::of_place(why, "the files of pki_dir cannot be used"))?;
         let config = client_config(device);
         let limits = SieveLimits { text_bytes_max: device.text_bytes_max, handle_max: device.handles_max(found), certificate: None };
         let nobody = Arc::new(opcua::sync::RwLock::new(CertificateStore::new(std::path::Path::new("/dev/null"))));
         let findings = Arc::new(ReplacedValues::default());
         let mut wire = WireConnector { url: url.to_owned(), limits, store: nobody, clock: clock.clone(), findings };
         let offered = within(device.timeout, "discovery", discover(device, &config, &wire, clock.now())).await??;
-        let mut endpoint = endpoint::choose(device, &offered).map_err(ConnectionFault::new)?;
+        let mut endpoint = endpoint::choose(device, &offered)
+            .map_err(|why| ConnectionFault::of_place(why, "the server offers no endpoint that can be used"))?;
         // The way there is the configured one: behind a port mapping or in a container the server knows itself by other names.
         endpoint.endpoint_url = endpoint::with_path_of(url, endpoint.endpoint_url.as_ref()).into();
-        pki::judge(device, &store, &endpoint, clock.now()).map_err(ConnectionFault::new)?;
+        pki::judge(device, &store, &endpoint, clock.now())
+            .map_err(|why| ConnectionFault::of_place(why, "the server's certificate is not trusted"))?;
         wire.url = endpoint.endpoint_url.as_ref().to_owned();
         wire.store = store.clone();
         if device.policy == SecurityPolicy::None {

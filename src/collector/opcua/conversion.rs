@@ -36,13 +36,13 @@ impl Conversion {
         match self.opened(&data, value_type, types) {
             None => {}
             Some(Ok(value)) => data.value = Some(value),
-            Some(Err(UntakenField { quality, mut problem, .. })) => {
+            Some(Err(UntakenField { quality, mut problem, encoding })) => {
                 if let Some(field) = &self.field {
                     problem = format!("field {field}: {problem}");
                 }
                 data.value = None;
                 data.status = Some(StatusCode::from(quality.0));
-                return DataValueSample { problem, ..DataValueSample::of(data, value_type) };
+                return DataValueSample { problem, waits: encoding.is_some(), ..DataValueSample::of(data, value_type) };
             }
         }
         let scaled = self.scaling.as_ref().zip(data.value.as_ref()).and_then(|(scaling, raw)| number(raw, scaling));

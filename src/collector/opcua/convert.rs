@@ -38,6 +38,8 @@ pub struct DataValueSample {
     pub quality: Quality,
     /// Why the value was not taken, or not as it is, in words for an engineer; empty when it was, or when the server itself said Bad.
     pub problem: String,
+    /// There is a value, and there will be a sample of it: the type of its structure is not known yet, and is asked for.
+    pub waits: bool,
 }
 
 impl DataValueSample {
@@ -71,7 +73,7 @@ impl DataValueSample {
         let source = data.source_timestamp.and_then(|time| nanoseconds(&time, data.source_picoseconds));
         let server = data.server_timestamp.and_then(|time| nanoseconds(&time, data.server_picoseconds));
         let quality = Quality(data.status.map_or(0, |status| status.bits()));
-        let taken = |value, quality, problem| DataValueSample { source, server, value, quality, problem };
+        let taken = |value, quality, problem| DataValueSample { source, server, value, quality, problem, waits: false };
         if quality.is_bad() {
             let Some((reason, kept)) = data.value.as_ref().and_then(wire::reason) else { return taken(None, quality, String::new()) };
             let kept = kept.filter(|_| value_type == ValueType::String).map(|text| Value::String(text.to_owned()));

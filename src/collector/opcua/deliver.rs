@@ -42,10 +42,10 @@ use parking_lot::Mutex;
 use super::{
     conversion::Conversion,
     convert::DataValueSample,
+    delivered::Delivered,
     history::backlog::HistoryBacklog,
-    item::OpcUaTag,
     structure::types::StructureTypes,
-    times::{Oddity, TagTimes, TimeFrom},
+    times::{Oddity, TagTimes},
 };
 use historian_collector::{Absence, DeviceStatus, Spool, UnfilledGap};
 use historian_model::{Clock, Quality, Sample, Samples, TagId, Timestamp, Value, ValueType, sink::LossReason};
@@ -82,29 +82,6 @@ pub struct Deliveries {
 struct Items {
     all: Vec<MonitoredTag>,
     delivering: u64,
-}
-
-/// One tag as [`Deliveries::new`] and [`Deliveries::add`] take it.
-pub struct Delivered {
-    pub id: TagId,
-    pub name: String,
-    pub address: String,
-    pub value_type: ValueType,
-    pub time: TimeFrom,
-    pub conversion: Conversion,
-}
-
-impl Delivered {
-    pub(super) fn of(id: TagId, item: &OpcUaTag) -> Delivered {
-        Delivered {
-            id,
-            name: item.definition.name.to_string(),
-            address: item.address_text.clone(),
-            value_type: item.definition.value_type,
-            time: item.time,
-            conversion: item.conversion.clone(),
-        }
-    }
 }
 
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own, and any of them may hold with any other")]
@@ -225,10 +202,11 @@ impl Deliveries {
         }
     }
 
-    /// Takes no samples of a tag, whatever still comes.
+    /// Takes no samples of a tag, whatever still comes. What its subscription has queued since a loss will not come either.
     pub fn mute(&self, index: usize) {
         if let Some(item) = self.items.lock().all.get_mut(index) {
             item.muted = true;
+            item.meanwhile = None;
         }
     }
 

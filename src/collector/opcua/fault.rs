@@ -11,6 +11,8 @@ use historian_collector::guard::Panicked;
 #[error("{message}")]
 pub struct ConnectionFault {
     pub message: String,
+    /// The same for whoever may read a tag, where the message may say where in the network or in which file something is.
+    pub told: Option<String>,
     /// The server did not answer in time.
     pub timeout: bool,
     /// That of a service or of the channel; Good where there is none.
@@ -40,7 +42,7 @@ pub enum End {
 
 impl ConnectionFault {
     pub fn new(message: impl Into<String>) -> ConnectionFault {
-        ConnectionFault { message: message.into(), timeout: false, status: StatusCode::Good, end: End::Unknown }
+        ConnectionFault { message: message.into(), told: None, timeout: false, status: StatusCode::Good, end: End::Unknown }
     }
 
     pub fn timeout(what: &str, after: Duration) -> ConnectionFault {
@@ -56,8 +58,34 @@ impl ConnectionFault {
         fault
     }
 
+    /// What the library says of it is not for whoever may read a tag: it has its own words, and those of our files.
     pub fn library(what: &str, error: &opcua::types::Error) -> ConnectionFault {
-        ConnectionFault::status(what, error.status(), &error.to_string())
+        let told = ConnectionFault::status(what, error.status(), "").message;
+        ConnectionFault { told: Some(told), ..ConnectionFault::status(what, error.status(), &error.to_string()) }
+    }
+
+    /// One whose cause names files or machines; `told` is what remains of it for whoever may read a tag.
+    pub fn of_place(why: String, told: &str) -> ConnectionFault {
+        ConnectionFault { told: Some(told.to_owned()), ..ConnectionFault::new(why) }
+    }
+
+    /// What goes on record with the gaps of tags: neither endpoint nor file.
+    pub fn for_tags(&self) -> &str {
+        self.told.as_deref().unwrap_or(&self.message)
+    }
+
+    /// Adds words that name no place.
+    pub fn add(&mut self, words: &str) {
+        self.message.push_str(words);
+        if let Some(told) = &mut self.told {
+            told.push_str(words);
+        }
+    }
+
+    /// Adds words that may name files.
+    pub fn add_place(&mut self, words: &str) {
+        self.told.get_or_insert_with(|| self.message.clone());
+        self.message.push_str(words);
     }
 
     /// The server does not let this user in.
@@ -85,7 +113,8 @@ impl ConnectionFault {
     /// The same in the words of a set: which server it was, and which may take its place.
     pub fn of_server(self, endpoint: &str, instead: Option<&str>) -> ConnectionFault {
         let next = instead.map(|endpoint| format!("; fails over to {endpoint}")).unwrap_or_default();
-        ConnectionFault { message: format!("{endpoint}: {}{next}", self.message), ..self }
+        let told = Some(self.for_tags().to_owned());
+        ConnectionFault { message: format!("{endpoint}: {}{next}", self.message), told, ..self }
     }
 }
 
@@ -117,4 +146,29 @@ fn hint(fault: &ConnectionFault) -> &'static str {
 /// A [`ConnectionFault`] when it has not ended in time.
 pub async fn within<T>(limit: Duration, what: &str, step: impl Future<Output = T>) -> Result<T, ConnectionFault> {
     tokio::time::timeout(limit, step).await.map_err(|_| ConnectionFault::timeout(what, limit))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_goes_on_record_with_a_gap_names_neither_endpoint_nor_file() {
+        let mut fault = ConnectionFault::library(
+            "taking up the session",
+            &opcua::types::Error::new(StatusCode::BadConfigurationError, "token_file /run/plant/token: it is not there"),
+        );
+        fault.add(": look at it");
+        fault.add_place("; token_file /run/plant/token: the token expired");
+        let fault = fault.of_server("opc.tcp://10.1.2.3:4840", Some("opc.tcp://10.1.2.4:4840"));
+        assert!(
+            fault.message.starts_with("opc.tcp://10.1.2.3:4840: ") && fault.message.ends_with("; fails over to opc.tcp://10.1.2.4:4840")
+        );
+        assert_eq!(fault.message.matches("/run/plant/token").count(), 2);
+        assert_eq!(fault.for_tags(), "taking up the session: BadConfigurationError: look at it");
+        let mut plain = ConnectionFault::new("no answer");
+        assert_eq!(plain.for_tags(), "no answer");
+        plain.add_place("; /run/plant");
+        assert_eq!((plain.for_tags(), plain.message.as_str()), ("no answer", "no answer; /run/plant"));
+    }
 }

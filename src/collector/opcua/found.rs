@@ -14,7 +14,8 @@ use parking_lot::Mutex;
 use super::{
     address::NodeAddress,
     browse::{self, GlobScan, ScannedVariable},
-    deliver::{Delivered, Deliveries},
+    deliver::Deliveries,
+    delivered::Delivered,
     device::OpcUaSettings,
     fault::ConnectionFault,
     found_address::FoundAddress,

@@ -21,6 +21,7 @@ mod connection;
 mod conversion;
 mod convert;
 mod deliver;
+mod delivered;
 mod device;
 mod endpoint;
 mod fault;

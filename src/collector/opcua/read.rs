@@ -15,6 +15,9 @@ use super::{
 /// Operations asked for in one request, where the server allows more or says nothing.
 const OPERATIONS_MAX: usize = 1000;
 
+/// `ServiceLevel` of a server that has no data (OPC UA Part 4, 6.6.2.4.2).
+const LEVEL_NO_DATA: u8 = 1;
+
 /// Status of a value that could not be decoded.
 pub const BROKEN: StatusCode = StatusCode::BadDecodingError;
 
@@ -71,10 +74,27 @@ pub async fn time(session: &Session, node: VariableId, timeout: Duration) -> Res
 
 /// What the server says of how well it serves; absent where it says nothing.
 pub async fn service_level(session: &Session, timeout: Duration) -> Result<Option<u8>, ConnectionFault> {
-    Ok(match one(session, VariableId::Server_ServiceLevel, timeout).await? {
-        Some(Variant::Byte(level)) => Some(level),
+    let asked = [attribute(NodeId::from(VariableId::Server_ServiceLevel), AttributeId::Value)];
+    Ok(values(session, &asked, 1, timeout).await?.first().and_then(level))
+}
+
+/// The level in a value of `ServiceLevel`. A server without the node, or that shows it to nobody like us, says nothing; one whose level is Bad cannot
+/// say how well it serves, and is not one to take samples from.
+fn level(said: &DataValue) -> Option<u8> {
+    match (said.status, &said.value) {
+        (
+            Some(
+                StatusCode::BadNodeIdUnknown
+                | StatusCode::BadAttributeIdInvalid
+                | StatusCode::BadUserAccessDenied
+                | StatusCode::BadNotReadable,
+            ),
+            _,
+        ) => None,
+        (Some(status), _) if status.is_bad() => Some(LEVEL_NO_DATA),
+        (_, Some(Variant::Byte(level))) => Some(*level),
         _ => None,
-    })
+    }
 }
 
 async fn one(session: &Session, node: VariableId, timeout: Duration) -> Result<Option<Variant>, ConnectionFault> {
@@ -153,4 +173,26 @@ pub fn too_large(status: StatusCode) -> bool {
             | StatusCode::BadEncodingLimitsExceeded
             | StatusCode::BadTcpMessageTooLarge
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_level_that_is_bad_is_that_of_a_server_without_data_and_one_that_is_not_there_is_none() {
+        let said = |status: StatusCode, value| level(&DataValue { status: Some(status), value, ..DataValue::null() });
+        assert_eq!(said(StatusCode::Good, Some(Variant::Byte(150))), Some(150));
+        assert_eq!(level(&DataValue { value: Some(Variant::Byte(255)), ..DataValue::null() }), Some(255));
+        assert_eq!(said(StatusCode::UncertainInitialValue, Some(Variant::Byte(0))), Some(0));
+        for bad in [StatusCode::BadWaitingForInitialData, StatusCode::BadOutOfService, StatusCode::BadInternalError] {
+            assert_eq!((said(bad, None), said(bad, Some(Variant::Byte(255)))), (Some(1), Some(1)), "{bad}");
+        }
+        for none in
+            [StatusCode::BadNodeIdUnknown, StatusCode::BadAttributeIdInvalid, StatusCode::BadUserAccessDenied, StatusCode::BadNotReadable]
+        {
+            assert_eq!(said(none, None), None, "{none}");
+        }
+        assert_eq!(said(StatusCode::Good, Some(Variant::from("full"))), None);
+    }
 }

@@ -128,7 +128,7 @@ impl Logon {
         // The new channel has put its own nonce in the place of the session's.
         self.connector.set_nonce(&self.nonce);
         let activated = within(limit, what, self.activate(&mut transport)).await.and_then(|driven| driven).map_err(Refusal::Unreachable)?;
-        activated.map_err(|error| Refusal::Refused(ConnectionFault::library(what, &error)))?;
+        activated.map_err(|error| refusal(what, &error))?;
         Ok(transport)
     }
 
@@ -200,6 +200,12 @@ pub fn gone(status: StatusCode) -> bool {
     )
 }
 
+/// Why a session was not activated. Where the token is not to be had, the server was not asked: another program may be writing the file.
+fn refusal(what: &str, error: &Error) -> Refusal {
+    let fault = ConnectionFault::library(what, error);
+    if error.status() == StatusCode::BadConfigurationError { Refusal::Unreachable(fault) } else { Refusal::Refused(fault) }
+}
+
 /// Statuses that say nothing about the session.
 fn unreachable(status: StatusCode) -> bool {
     matches!(
@@ -265,5 +271,17 @@ impl Connector for Remembering {
 
     fn default_endpoint(&self) -> EndpointDescription {
         self.inner.default_endpoint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_that_is_missing_for_a_moment_does_not_cost_the_session() {
+        let refused = |status| matches!(refusal("x", &Error::new(status, "why")), Refusal::Refused(_));
+        assert!(!refused(StatusCode::BadConfigurationError));
+        assert!(refused(StatusCode::BadIdentityTokenRejected) && refused(StatusCode::BadSessionIdInvalid));
     }
 }

@@ -10,8 +10,9 @@ use std::{
 use opcua::{crypto::SecurityPolicy, types::StatusCode};
 
 use super::{
-    connection::OpcUaConnection,
-    deliver::{Delivered, Deliveries},
+    connection::{CLOSE_MAX, OpcUaConnection},
+    deliver::Deliveries,
+    delivered::Delivered,
     device::{OpcUaSettings, UserIdentity},
     fault::{ConnectionFault, End},
     found::GlobTags,
@@ -23,7 +24,7 @@ use super::{
     redundancy::{
         level::ServiceLevel,
         set::{MemberEnd, NextTry, ServerSet},
-        watch::{self, ReadyServer, WatchedServer},
+        watch::{self, Probing, ReadyServer, WatchedServer},
     },
     session::{Logon, Refusal},
     subscribe::{self, LinkSession},
@@ -38,14 +39,15 @@ use historian_model::TagId;
 /// old, clocks that differ a little.
 const UNSENT: Duration = Duration::from_secs(2);
 const RECONNECT_FIRST: Duration = Duration::from_millis(500);
-/// How long a parting session may take to be closed in the server.
-const CLOSE_MAX: Duration = Duration::from_secs(1);
 /// Longest wait while there is a session to take up: the server keeps it, and what it queues, for a short time only.
 const TAKE_UP_DELAY_MAX: Duration = Duration::from_secs(2);
 
+/// How long a look at another server may go on when the connection beside which it was begun is over.
+const PROBE_END_MAX: Duration = Duration::from_secs(1);
+
 /// The same while other servers are there: how long one step of taking up a session may take before they are tried.
 const TAKE_UP_IN_SET_MAX: Duration = Duration::from_secs(2);
-/// A connection that held for so long, and brought values, was a sound one.
+/// A connection that held for so long, and by which the server answered, was a sound one: values come only where something changes.
 const HELD_MIN: Duration = Duration::from_secs(5);
 
 /// Time for what came with a value that cannot be decoded to be stored, before the subscriptions are given up for it.
@@ -140,7 +142,7 @@ pub(super) async fn run(device: &OpcUaSettings, ids: &[TagId], context: &Collect
     };
     loop {
         status.set_state(DeviceState::Connecting);
-        let values_before = status.view().last_good_at;
+        let (values_before, answers_before) = (status.view().last_good_at, status.requests.load(Ordering::Relaxed));
         let begun = Instant::now();
         // A panic in the client library must cost a session, not the device.
         let fault = match Box::pin(guard::run(attempt(&unfit, &tags, &deliveries, &server, &mut kept))).await {
@@ -149,13 +151,16 @@ pub(super) async fn run(device: &OpcUaSettings, ids: &[TagId], context: &Collect
             Err(panicked) => panicked.into(),
         };
         // What the library panics at comes again with the next session: it is not asked at once, whatever came before.
-        let delivered = status.view().last_good_at != values_before && !guard::is_panic(&fault.message);
+        let is_panic = guard::is_panic(&fault.message);
+        let delivered = status.view().last_good_at != values_before && !is_panic;
+        let answered = status.requests.load(Ordering::Relaxed) != answers_before && !is_panic;
         let kept_by = kept.as_ref().filter(|kept| !kept.gone).map(|kept| kept.member);
         let member = server.member();
-        let next = server.advance(device, fault.end, delivered && begun.elapsed() >= HELD_MIN, kept_by);
+        let next = server.advance(device, fault.end, (delivered || answered) && begun.elapsed() >= HELD_MIN, kept_by);
         let instead = server.set.instead_of(member).map(|other| device.endpoint_of(other));
+        // Whoever may read a tag reads this of its gap, and not where in the network which server is.
+        deliveries.lose(fault.for_tags());
         let fault = if device.is_redundant() { fault.of_server(device.endpoint_of(member), instead) } else { fault };
-        deliveries.lose(&fault.message);
         status.items_created.store(0, Ordering::Relaxed);
         status.set_created([]);
         DeviceStatus::count(if fault.timeout { &status.timeouts } else { &status.exceptions }, 1);
@@ -184,6 +189,9 @@ pub(super) async fn run(device: &OpcUaSettings, ids: &[TagId], context: &Collect
             () = tokio::time::sleep(delay) => {}
             () = context.shutdown.cancelled() => break,
         }
+    }
+    if let Some((_, connection)) = server.ready.take() {
+        connection.close(&Publisher::default(), CLOSE_MAX).await;
     }
     deliveries.stop();
     status.items_created.store(0, Ordering::Relaxed);
@@ -246,14 +254,28 @@ async fn attempt(
     };
     // Before anything is taken from it. Afterwards it is watched.
     if device.is_redundant() {
-        let said = Box::pin(connection.drive(&publisher, told, read::service_level(&session, device.timeout))).await;
+        let said = tokio::select! {
+            said = Box::pin(connection.drive(&publisher, told, read::service_level(&session, device.timeout))) => Some(said),
+            () = context.shutdown.cancelled() => None,
+        };
+        let Some(said) = said else {
+            connection.close(&publisher, CLOSE_MAX).await;
+            return None;
+        };
         match said.and_then(|said| said).map(|said| watch::standby(ServiceLevel::of(said))) {
             Ok(None) => {}
             Ok(Some(refused)) => {
                 connection.close(&publisher, CLOSE_MAX).await;
                 return Some(refused);
             }
-            Err(fault) => return Some(fault),
+            Err(fault) => {
+                let parted = part(connection, held, &publisher, server.member(), fault.end).await;
+                // What another server still has is more than this new session.
+                if kept.is_none() {
+                    *kept = parted;
+                }
+                return Some(fault);
+            }
         }
         // What another server of the set still has is nothing that could be gone on with: this one has taken its place.
         *kept = None;
@@ -268,6 +290,7 @@ async fn attempt(
         rest_until: server.rest_until,
         ready: &server.ready,
     };
+    let mut probing: Option<Probing<'_>> = None;
     let mut rebuilt: Option<Instant> = None;
     loop {
         let work = async {
@@ -282,43 +305,60 @@ async fn attempt(
                     ..ConnectionFault::new("a value cannot be decoded; the subscriptions are made anew without its node")
                 }),
                 fault = subscribe::run(&on, &mut held, fresh, deliveries, context) => Some(fault),
-                fault = watch::run(&watched) => Some(fault),
+                fault = watch::run(&watched, &mut probing) => Some(fault),
                 never = history::run(&source) => match never {},
                 () = context.shutdown.cancelled() => None,
             }
         };
         let (Ok(Some(fault)) | Err(fault)) = Box::pin(connection.drive(&publisher, told, work)).await else {
             // Without a goodbye the server would keep the session and its subscriptions until they expire.
+            watch::leave(&mut probing, PROBE_END_MAX).await;
             connection.close(&publisher, CLOSE_MAX).await;
             return None;
         };
         publisher.clear();
-        match fault.end {
-            // At once, but not without end: a server that drops them again soon is left alone for a while.
-            End::Subscriptions if rebuilt.is_none_or(|at| at.elapsed() > device.watchdog) => {
-                deliveries.lose(&fault.message);
-                tracing::warn!(device = device.name, error = fault.message, "subscriptions are made anew");
-                status.record_error(context.clock.now(), fault.message);
-                if let Some(held) = held.take()
-                    && let Err(fault) = connection.drive(&publisher, told, held.give_up(&on)).await
-                {
+        // At once, but not without end: a server that drops them again soon is left alone for a while.
+        if fault.end == End::Subscriptions && rebuilt.is_none_or(|at| at.elapsed() > device.watchdog) {
+            deliveries.lose(fault.for_tags());
+            tracing::warn!(device = device.name, error = fault.message, "subscriptions are made anew");
+            status.record_error(context.clock.now(), fault.message);
+            if let Some(held) = held.take() {
+                let given_up = connection.drive(&publisher, told, held.give_up(&on)).await;
+                if let Err(fault) = given_up {
+                    *kept = part(connection, None, &publisher, server.member(), fault.end).await;
+                    watch::leave(&mut probing, PROBE_END_MAX).await;
                     return Some(fault);
                 }
-                fresh = true;
-                rebuilt = Some(Instant::now());
-                continue;
             }
-            End::Lost(_) | End::Silence if subscribe::may_go_on(held.as_ref(), fault.end) => {
-                let (member, logon) = (server.member(), connection.into_logon());
-                *kept = Some(KeptSession { member, logon, held, lost: Instant::now(), gone: false });
-            }
-            End::Lost(_) | End::Session => {}
-            // The transport still stands.
-            End::Unknown | End::Silence | End::Subscriptions | End::Standby | End::Better(_) => {
-                connection.close(&publisher, CLOSE_MAX).await;
-            }
+            fresh = true;
+            rebuilt = Some(Instant::now());
+            continue;
         }
+        *kept = part(connection, held, &publisher, server.member(), fault.end).await;
+        watch::leave(&mut probing, PROBE_END_MAX).await;
         return Some(fault);
+    }
+}
+
+/// Leaves a connection as its end wants it: what can be gone on with is answered, and a server that still listens hears a goodbye, without which it would
+/// keep the session until its timeout.
+async fn part(
+    connection: OpcUaConnection,
+    held: Option<LinkSession>,
+    publisher: &Publisher,
+    member: usize,
+    end: End,
+) -> Option<KeptSession> {
+    match end {
+        End::Lost(_) | End::Silence if subscribe::may_go_on(held.as_ref(), end) => {
+            Some(KeptSession { member, logon: connection.into_logon(), held, lost: Instant::now(), gone: false })
+        }
+        End::Lost(_) | End::Session => None,
+        // The transport still stands.
+        End::Unknown | End::Silence | End::Subscriptions | End::Standby | End::Better(_) => {
+            connection.close(publisher, CLOSE_MAX).await;
+            None
+        }
     }
 }
 
@@ -359,12 +399,12 @@ async fn connect(
             }
         };
     }
-    let ready = server.ready.take(server.member());
-    let connection = match ready {
-        Some(connection) => connection,
-        None => OpcUaConnection::open(device, endpoint, items.found(), &context.clock).await?,
-    };
-    Ok((connection, None, true))
+    match server.ready.take() {
+        Some((member, connection)) if member == server.member() => return Ok((connection, None, true)),
+        Some((_, other)) => other.close(&Publisher::default(), CLOSE_MAX).await,
+        None => {}
+    }
+    Ok((OpcUaConnection::open(device, endpoint, items.found(), &context.clock).await?, None, true))
 }
 
 /// Values that could not be taken as they came: told once each, and left out where they break more than themselves.

@@ -247,7 +247,7 @@ mod tests {
     const NOW: i64 = 1_767_225_600_000_000_000;
 
     fn reading(source: Option<i64>, server: Option<i64>, value: f64) -> DataValueSample {
-        DataValueSample { source, server, value: Some(Value::F64(value)), quality: Quality::GOOD, problem: String::new() }
+        DataValueSample { source, server, value: Some(Value::F64(value)), quality: Quality::GOOD, problem: String::new(), waits: false }
     }
 
     fn stamps(from: TimeFrom, readings: &[DataValueSample]) -> Vec<Option<(i64, Quality)>> {

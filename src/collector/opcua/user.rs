@@ -94,16 +94,16 @@ pub fn explain(device: &OpcUaSettings, mut fault: ConnectionFault, now: Timestam
                 "check that the token of token_file is for this server, of an issuer that it trusts, and the rights that it gives"
             }
         };
-        fault.message.push_str(": ");
-        fault.message.push_str(check);
+        fault.add(": ");
+        fault.add(check);
     } else if fault.distrusts() && is_certificate {
-        fault.message.push_str("; or it is the certificate of user_certificate_file that it does not trust");
+        fault.add("; or it is the certificate of user_certificate_file that it does not trust");
     } else {
         return fault;
     }
     if let Some(wrong) = out_of_date(&device.user, now) {
-        fault.message.push_str("; ");
-        fault.message.push_str(&wrong);
+        fault.add_place("; ");
+        fault.add_place(&wrong);
     }
     fault
 }

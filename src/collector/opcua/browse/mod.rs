@@ -14,8 +14,13 @@ use std::{
 use opcua::client::Session;
 
 use super::{
-    address::NodeAddress, connection::OpcUaConnection, device::OpcUaSettings, fault::ConnectionFault, path_filter::PathFilter,
-    publish::Publisher, read,
+    address::NodeAddress,
+    connection::{CLOSE_MAX, OpcUaConnection},
+    device::OpcUaSettings,
+    fault::ConnectionFault,
+    path_filter::PathFilter,
+    publish::Publisher,
+    read,
 };
 use historian_collector::{BrowseAnswer, BrowseRequest};
 use historian_model::{Clock, SystemClock};
@@ -24,7 +29,6 @@ pub(super) use data_type::known_types;
 pub(super) use scan::{GlobScan, ScannedVariable, browse_names, scan};
 pub(super) use walk::AddressSpace;
 
-const CLOSE_MAX: Duration = Duration::from_millis(500);
 /// Addresses read to name one for an unknown node.
 const ADDRESSES_MAX: usize = 20_000;
 

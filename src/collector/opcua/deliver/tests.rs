@@ -7,7 +7,7 @@ use opcua::types::{StatusCode, Variant};
 use tokio_util::sync::CancellationToken;
 
 use super::*;
-use crate::convert::protocol_time;
+use crate::{convert::protocol_time, times::TimeFrom};
 use historian_model::{
     ManualClock, SampleBatch,
     sink::{Acknowledgement, Durability, RefusedWrite, SampleSink, WriteMode},
@@ -231,4 +231,20 @@ async fn a_cut_longer_than_the_servers_queue_stays_an_outage_up_to_what_was_queu
         let expected = [(500_000, Some(1.0), 0), (1_000_000, None, GONE), (1_500_000, Some(2.0), 0), (1_600_000, Some(3.0), 0)];
         assert_eq!(bench.written().await, expected);
     }
+}
+
+#[tokio::test]
+async fn a_tag_that_is_monitored_anew_while_its_subscription_catches_up_is_back_with_its_value() {
+    let bench = Bench::new();
+    bench.notify(900_000, &[(500_000, 1.0)]);
+    bench.deliveries.lose("the link is cut");
+    bench.deliveries.take_up([0]);
+    // What its value is made of was learned meanwhile: its subscription will not settle it.
+    bench.deliveries.mute(0);
+    bench.deliveries.expect(0, "ns=1;s=t", None);
+    bench.clock.set(Timestamp(BASE + 2_000_000));
+    bench.notify(1_900_000, &[(500_000, 1.0)]);
+    bench.deliveries.settle([], true);
+    let expected = [(500_000, Some(1.0), 0), (1_000_000, None, GONE), (1_900_000, Some(1.0), 0)];
+    assert_eq!(bench.written().await, expected);
 }

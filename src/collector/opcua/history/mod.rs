@@ -10,6 +10,8 @@
 //! - Bounds are inclusive in some and not in others, and pages overlap in some: samples are taken by their times.
 //! - Some cut an answer off at the number of values without a continuation point: a full page without one is followed by a request from its end.
 //! - Continuation points expire, or there are too few of them: the rest of a hole is asked for anew, for fewer nodes at once.
+//! - A history may hold structures of other types than the present values. A page with one whose type is not known yet is not taken at all, and
+//!   asked for again when the type has been asked for: a time counts as read only with its value.
 //! - Some histories come later than the live values. A hole ends with a live sample; as long as the history lacks that, it is asked again, a few times.
 
 pub mod backlog;
@@ -36,6 +38,7 @@ use self::{
 };
 use super::{
     address::NodeAddress,
+    conversion::Conversion,
     convert::{DataValueSample, protocol_time},
     deliver::Deliveries,
     device::{IdentityGuard, OpcUaSettings},
@@ -44,11 +47,12 @@ use super::{
     item::OpcUaTag,
     read,
     session::gone,
+    structure::types::StructureTypes,
     times::TimeFrom,
     wanted::{Standing, WantedItems},
 };
 use historian_collector::CollectorContext;
-use historian_model::{Samples, Timestamp};
+use historian_model::{Samples, Timestamp, ValueType};
 
 /// Bit of `AccessLevel`: the history can be read.
 const HISTORY_READ: u8 = 0x04;
@@ -183,7 +187,7 @@ impl HistoryReader<'_> {
                     break;
                 }
             };
-            let mut more = Vec::new();
+            let (mut more, mut left) = (Vec::new(), Vec::new());
             for (mut one, result) in asked.into_iter().zip(results) {
                 let end = self.page(&mut one, result, &details);
                 self.backlog.progress(&one.taken);
@@ -192,8 +196,15 @@ impl HistoryReader<'_> {
                     PageEnd::Anew => self.backlog.later(one.taken, None),
                     PageEnd::Done => done.push(one.taken),
                     PageEnd::Refused(why) => refused.push((one.taken, why)),
-                    PageEnd::Failed(why) => self.later(one.taken, &why),
+                    PageEnd::Failed(why) => {
+                        self.later(one.taken.clone(), &why);
+                        left.push(one);
+                    }
                 }
+            }
+            left.retain(|one| !one.continuation.is_null_or_empty());
+            if !left.is_empty() {
+                let _ = self.request(&details, &left, true).await;
             }
             asked = more;
             self.source.context.spool.history_written(WAITING_MAX).await;
@@ -342,7 +353,12 @@ impl HistoryReader<'_> {
         let values = result.history_data.into_inner_as::<HistoryData>().and_then(|history| history.data_values).unwrap_or_default();
         let count = values.len();
         let before = (one.taken.hole.start, one.taken.hole.until);
-        self.take(one, values);
+        one.continuation = result.continuation_point;
+        let item = self.item(one.taken.index);
+        let Some(readings) = readings(values, &item.conversion, item.definition.value_type, self.source.deliveries.structures()) else {
+            return PageEnd::Failed("the type of a structure in it is not known yet".to_owned());
+        };
+        self.take(one, readings);
         let hole = &mut one.taken.hole;
         let is_stuck = before == (hole.start, hole.until);
         if !is_stuck {
@@ -354,7 +370,6 @@ impl HistoryReader<'_> {
             HistoryOrder::Oldest => details.start_time == protocol_time(Timestamp(before.0)),
             HistoryOrder::Newest => details.start_time == protocol_time(Timestamp(before.1.saturating_add(BEYOND_NS))),
         };
-        one.continuation = result.continuation_point;
         if !one.continuation.is_null_or_empty() {
             one.empty_pages = if is_stuck { one.empty_pages + 1 } else { 0 };
             if one.empty_pages > EMPTY_PAGES_MAX {
@@ -380,17 +395,16 @@ impl HistoryReader<'_> {
     }
 
     /// Hands on the samples of a page that belong to its hole.
-    fn take(&self, one: &mut AskedNode, mut values: Vec<DataValue>) {
+    fn take(&self, one: &mut AskedNode, mut readings: Vec<DataValueSample>) {
         let item = self.item(one.taken.index);
         let doubt = self.source.identities.doubt(one.taken.index);
         if self.settings.order == HistoryOrder::Newest {
-            values.reverse();
+            readings.reverse();
         }
         let hole = &mut one.taken.hole;
         let (mut run, mut untimed) = (Samples::new(item.definition.value_type), 0_u32);
         let (mut first, mut last) = (i64::MAX, i64::MIN);
-        for value in values {
-            let reading = item.conversion.sample(value, item.definition.value_type, self.source.deliveries.structures());
+        for reading in readings {
             let reading = reading.in_doubt(doubt.as_deref());
             let Some(mut at) = time_of(&reading, item.time) else {
                 untimed += 1;
@@ -524,6 +538,12 @@ impl HistoryReader<'_> {
     }
 }
 
+/// The values of a page as samples; `None` while the types of structures in it are not known. All of them are asked for then.
+fn readings(values: Vec<DataValue>, conversion: &Conversion, kind: ValueType, types: &StructureTypes) -> Option<Vec<DataValueSample>> {
+    let readings: Vec<DataValueSample> = values.into_iter().map(|value| conversion.sample(value, kind, types)).collect();
+    (!readings.iter().any(|reading| reading.waits)).then_some(readings)
+}
+
 /// The time of a sample, as that of a live one, but for the times that only a live one has.
 fn time_of(reading: &DataValueSample, from: TimeFrom) -> Option<i64> {
     match from {
@@ -554,3 +574,6 @@ fn may_pass(status: StatusCode) -> bool {
             | StatusCode::BadWaitingForInitialData
     )
 }
+
+#[cfg(test)]
+mod tests;

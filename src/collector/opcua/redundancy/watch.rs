@@ -1,5 +1,5 @@
 //! The level of the server in use, looked at beside its subscriptions. While it is degraded, the others are asked how they are, over connections of
-//! their own: the one in use ends only when a better one stands.
+//! their own: the one in use ends only when a better one stands. Such a connection is used or closed, however the look at it ends.
 
 use std::{
     future::Future,
@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 
 use super::level::ServiceLevel;
 use crate::{
-    connection::OpcUaConnection,
+    connection::{CLOSE_MAX, OpcUaConnection},
     device::OpcUaSettings,
     fault::{ConnectionFault, End},
     publish::Publisher,
@@ -23,18 +23,15 @@ use historian_model::Clock;
 
 /// How often the level is read: a request of one node, which a server in maintenance is to be left within.
 const PERIOD: Duration = Duration::from_secs(1);
-/// How long a session that was only looked into may take to be closed.
-const CLOSE_MAX: Duration = Duration::from_millis(500);
 
 /// A connection that was made to a better server, waiting to be used.
 #[derive(Default)]
 pub struct ReadyServer(Mutex<Option<(usize, OpcUaConnection)>>);
 
 impl ReadyServer {
-    /// The connection to a server of the set, where there is one. One to another server is dropped.
-    pub fn take(&self, member: usize) -> Option<OpcUaConnection> {
-        let (of, connection) = self.0.lock().take()?;
-        (of == member).then_some(connection)
+    /// The connection, where there is one, and the server of the set that it is to. Whoever takes it uses or closes it.
+    pub fn take(&self) -> Option<(usize, OpcUaConnection)> {
+        self.0.lock().take()
     }
 
     fn put(&self, member: usize, connection: OpcUaConnection) {
@@ -56,40 +53,46 @@ pub(crate) struct WatchedServer<'a> {
 }
 
 /// A server that was asked how it is.
-struct ProbedServer {
+pub(crate) struct ProbedServer {
     member: usize,
     level: ServiceLevel,
     /// Where it is healthy. A degraded one is connected to once more when it is chosen.
     connection: Option<OpcUaConnection>,
 }
 
-type Probing<'a> = Pin<Box<dyn Future<Output = Option<ProbedServer>> + Send + 'a>>;
+/// A look at the other servers.
+pub(crate) type Probing<'a> = Pin<Box<dyn Future<Output = Option<ProbedServer>> + Send + 'a>>;
 
-/// Ends when another server is to be used, which is never where there is none.
-pub(crate) async fn run(watched: &WatchedServer<'_>) -> ConnectionFault {
+/// Ends when another server is to be used, which is never where there is none. What is left in `probing` then, or when this is dropped, is for
+/// [`leave`] to end.
+pub(crate) async fn run<'a>(watched: &'a WatchedServer<'a>, probing: &mut Option<Probing<'a>>) -> ConnectionFault {
     let device = watched.device;
     if !device.is_redundant() {
         return std::future::pending().await;
     }
-    let mut probing: Option<Probing<'_>> = None;
     let mut probe_at = watched.rest_until;
     let mut used = ServiceLevel::of(None);
+    let mut reading = Box::pin(level_after(watched, Duration::ZERO));
     loop {
-        // Silence is judged by the watchdog, and the end of the session by the keep-alive.
-        if let Ok(said) = read::service_level(watched.session, device.timeout).await {
-            used = ServiceLevel::of(said);
-            if let Some(fault) = standby(used) {
-                return fault;
-            }
-            if !used.is_healthy() && probing.is_none() && Instant::now() >= probe_at {
-                probing = Some(Box::pin(probe(watched, used)));
-            }
-        }
+        // Beside each other: a server that answers no more must not keep the others from being asked.
         let found = tokio::select! {
-            () = tokio::time::sleep(PERIOD) => continue,
-            found = probed(&mut probing) => found,
+            said = &mut reading => {
+                reading = Box::pin(level_after(watched, PERIOD));
+                // Silence is judged by the watchdog, and the end of the session by the keep-alive.
+                if let Ok(said) = said {
+                    used = ServiceLevel::of(said);
+                    if let Some(fault) = standby(used) {
+                        return fault;
+                    }
+                    if !used.is_healthy() && probing.is_none() && Instant::now() >= probe_at {
+                        *probing = Some(Box::pin(probe(watched, used)));
+                    }
+                }
+                continue;
+            }
+            found = probed(probing) => found,
         };
-        probing = None;
+        *probing = None;
         probe_at = Instant::now() + device.reconnect_max;
         let Some(ProbedServer { member, level, connection }) = found else { continue };
         // The one in use may have recovered meanwhile.
@@ -100,10 +103,26 @@ pub(crate) async fn run(watched: &WatchedServer<'_>) -> ConnectionFault {
             None => {}
         }
         if moves {
-            let message = format!("{used}, and {level} at {}", device.endpoint_of(member));
+            // Which one it is, is said with the endpoint of the server that is left.
+            let message = format!("{used}, and another server has {level}");
             return ConnectionFault { end: End::Better(member), ..ConnectionFault::new(message) };
         }
     }
+}
+
+/// Lets a look at the other servers come to its end, as far as it does within `limit`, and closes the connection that it was made over: a session
+/// that nobody closes has a place in the server until its timeout, and there may be only one.
+pub(crate) async fn leave(probing: &mut Option<Probing<'_>>, limit: Duration) {
+    let Some(probing) = probing.take() else { return };
+    if let Ok(Some(ProbedServer { connection: Some(connection), .. })) = tokio::time::timeout(limit, probing).await {
+        connection.close(&Publisher::default(), CLOSE_MAX).await;
+    }
+}
+
+/// What the server in use says of itself after a while.
+async fn level_after(watched: &WatchedServer<'_>, wait: Duration) -> Result<Option<u8>, ConnectionFault> {
+    tokio::time::sleep(wait).await;
+    read::service_level(watched.session, watched.device.timeout).await
 }
 
 /// Why a server of this level is not used, if it is not.
@@ -145,6 +164,12 @@ async fn ask(watched: &WatchedServer<'_>, endpoint: &str) -> Result<(OpcUaConnec
     let mut connection = Box::pin(OpcUaConnection::open(watched.device, endpoint, watched.found, watched.clock)).await?;
     let session = connection.session();
     let publisher = Publisher::default();
-    let said = Box::pin(connection.drive(&publisher, |_| (), read::service_level(&session, timeout))).await.and_then(|said| said)?;
-    Ok((connection, ServiceLevel::of(said)))
+    let said = Box::pin(connection.drive(&publisher, |_| (), read::service_level(&session, timeout))).await.and_then(|said| said);
+    match said {
+        Ok(said) => Ok((connection, ServiceLevel::of(said))),
+        Err(fault) => {
+            connection.close(&publisher, CLOSE_MAX).await;
+            Err(fault)
+        }
+    }
 }

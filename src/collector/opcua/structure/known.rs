@@ -13,6 +13,8 @@ pub const EXTENSION_OBJECT: u8 = 22;
 pub const VARIANT: u8 = 24;
 /// Data types, and as many encodings, that are known of one server.
 const TYPES_MAX: usize = 4_096;
+/// Bytes of definitions of one server that are kept: what they take in memory is a few times that.
+const DEFINITION_BYTES_MAX: usize = 16 << 20;
 
 /// What the values of a data type are.
 #[derive(Clone, Debug)]
@@ -37,6 +39,8 @@ pub struct KnownShapes {
     types: HashMap<NodeId, KnownShape>,
     /// The data type of an encoding, or why nobody can tell it.
     encodings: HashMap<NodeId, Result<NodeId, Arc<str>>>,
+    /// Of the definitions that are kept.
+    definition_bytes: usize,
 }
 
 /// Number of a data type that is built in, or stands for one that is.
@@ -59,6 +63,24 @@ impl KnownShapes {
 
     pub fn has_encoding(&self, encoding: &NodeId) -> bool {
         self.encodings.contains_key(encoding)
+    }
+
+    /// How many types more it takes.
+    pub fn room(&self) -> usize {
+        TYPES_MAX.saturating_sub(self.types.len())
+    }
+
+    /// Makes room for a definition of so many bytes.
+    ///
+    /// # Errors
+    /// Those of the server have more than is kept, in words.
+    pub fn reserve(&mut self, bytes: usize) -> Result<(), String> {
+        let all = self.definition_bytes.saturating_add(bytes);
+        if all > DEFINITION_BYTES_MAX {
+            return Err(format!("the definitions of data types of one server may have {DEFINITION_BYTES_MAX} bytes together"));
+        }
+        self.definition_bytes = all;
+        Ok(())
     }
 
     /// Takes a type, and the encoding that its definition names. One beyond the bound is left out, and told where it is met.

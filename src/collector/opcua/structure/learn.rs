@@ -66,13 +66,16 @@ pub(crate) async fn begin(types: &StructureTypes, on: &On<'_>, facts: &Facts) ->
     }
     let mut student = TypeStudent::new(on.session, on.device.timeout, facts, KnownShapes::default()).await?;
     student.learn_types(wanted.into_iter().collect()).await?;
-    let values = read::values(on.session, &values, facts.nodes_per_read, on.device.timeout).await?;
-    for _ in 0..ROUNDS_MAX {
-        let unknown: HashSet<NodeId> = values.iter().filter_map(|value| unknown_encoding(value, &student.known)).collect();
-        if unknown.is_empty() {
-            break;
+    // A request at a time: the values of all nodes together may be more than there is room for.
+    for portion in values.chunks(facts.nodes_per_read.max(1)) {
+        let values = read::values(on.session, portion, facts.nodes_per_read, on.device.timeout).await?;
+        for _ in 0..ROUNDS_MAX {
+            let unknown: HashSet<NodeId> = values.iter().filter_map(|value| unknown_encoding(value, &student.known)).collect();
+            if unknown.is_empty() {
+                break;
+            }
+            student.learn_encodings(unknown.into_iter().collect()).await?;
         }
-        student.learn_encodings(unknown.into_iter().collect()).await?;
     }
     types.set(student.known, text_bytes_max);
     Ok(())
@@ -142,35 +145,57 @@ impl<'a> TypeStudent<'a> {
         for _ in 0..LEVELS_MAX {
             let mut seen = HashSet::new();
             open.retain(|data_type| !self.known.has_type(data_type) && seen.insert(data_type.clone()));
+            // Those left out are told where they are met.
+            open.truncate(self.known.room());
             if open.is_empty() {
                 return Ok(());
             }
-            let of = |data_type: &NodeId| ATTRIBUTES.map(|attribute| read::attribute(data_type.clone(), attribute));
-            let asked: Vec<ReadValueId> = open.iter().flat_map(of).collect();
-            let (session, per_read, timeout) = (self.space.session, self.space.facts.nodes_per_read, self.space.timeout);
-            let told = read::values(session, &asked, per_read, timeout).await?;
-            let (mut next, mut others) = (Vec::new(), Vec::new());
-            for (data_type, told) in open.into_iter().zip(told.chunks(ATTRIBUTES.len())) {
-                let [definition, is_abstract] = told else { continue };
-                let is_abstract = matches!(is_abstract.value, Some(Variant::Boolean(true)));
-                match shape(definition) {
-                    // Every value of it is of a subtype, and says of which.
-                    Ok(Some(_)) if is_abstract => self.known.add_type(data_type, KnownShape::BuiltIn(EXTENSION_OBJECT)),
-                    Ok(Some(shape)) => {
-                        next.extend(shape.fields.iter().map(|field| field.data_type.clone()));
-                        self.known.add_type(data_type, KnownShape::Structure(Arc::new(shape)));
-                    }
-                    Ok(None) => others.push((data_type, definition.status, is_abstract)),
-                    Err(why) => {
-                        let why = format!("the DataTypeDefinition of the data type {data_type} cannot be read: {why}");
-                        self.known.add_type(data_type, KnownShape::Untold(why.into()));
-                    }
-                }
+            let mut next = Vec::new();
+            // A request at a time: of the definitions only what is kept is held.
+            let portion = (self.space.facts.nodes_per_read / ATTRIBUTES.len()).max(1);
+            for types in open.chunks(portion) {
+                next.extend(self.define(types).await?);
             }
-            self.learn_bases(others).await?;
             open = next;
         }
         Ok(())
+    }
+
+    /// Reads the definitions of these types; answers the types of their fields.
+    async fn define(&mut self, types: &[NodeId]) -> Result<Vec<NodeId>, ConnectionFault> {
+        let of = |data_type: &NodeId| ATTRIBUTES.map(|attribute| read::attribute(data_type.clone(), attribute));
+        let asked: Vec<ReadValueId> = types.iter().flat_map(of).collect();
+        let (session, per_read, timeout) = (self.space.session, self.space.facts.nodes_per_read, self.space.timeout);
+        let told = read::values(session, &asked, per_read, timeout).await?;
+        let (mut fields, mut others) = (Vec::new(), Vec::new());
+        for (data_type, told) in types.iter().cloned().zip(told.chunks(ATTRIBUTES.len())) {
+            let [definition, is_abstract] = told else { continue };
+            let is_abstract = matches!(is_abstract.value, Some(Variant::Boolean(true)));
+            let why = match shape(definition) {
+                // Every value of it is of a subtype, and says of which.
+                Ok(Some(_)) if is_abstract => {
+                    self.known.add_type(data_type, KnownShape::BuiltIn(EXTENSION_OBJECT));
+                    continue;
+                }
+                Ok(Some((shape, bytes))) => match self.known.reserve(bytes) {
+                    Ok(()) => {
+                        fields.extend(shape.fields.iter().map(|field| field.data_type.clone()));
+                        self.known.add_type(data_type, KnownShape::Structure(Arc::new(shape)));
+                        continue;
+                    }
+                    Err(why) => why,
+                },
+                Ok(None) => {
+                    others.push((data_type, definition.status, is_abstract));
+                    continue;
+                }
+                Err(why) => why,
+            };
+            let why = format!("the DataTypeDefinition of the data type {data_type} cannot be read: {why}");
+            self.known.add_type(data_type, KnownShape::Untold(why.into()));
+        }
+        self.learn_bases(others).await?;
+        Ok(fields)
     }
 
     /// Finds out what the types are that are no structures, or do not say of what.
@@ -240,13 +265,18 @@ impl<'a> TypeStudent<'a> {
     }
 }
 
-/// What the answer for the attribute `DataTypeDefinition` tells; `None` where it is no structure, or the server has no such attribute.
-fn shape(definition: &DataValue) -> Result<Option<StructureShape>, String> {
+/// What the answer for the attribute `DataTypeDefinition` tells, and how many bytes it has; `None` where it is no structure, or the server has no such
+/// attribute.
+fn shape(definition: &DataValue) -> Result<Option<(StructureShape, usize)>, String> {
     let object = match &definition.value {
         Some(Variant::ExtensionObject(object)) => wire::raw_structure(object),
         _ => None,
     };
-    object.map_or(Ok(None), StructureShape::of).map_err(|wire::walk::MalformedMessage(why)| why.to_owned())
+    let Some(bytes) = object else { return Ok(None) };
+    match StructureShape::of(bytes) {
+        Ok(shape) => Ok(shape.map(|shape| (shape, bytes.len()))),
+        Err(wire::walk::MalformedMessage(why)) => Err(why.to_owned()),
+    }
 }
 
 /// What the server refuses is no reason to give up a session in which all else may be well.

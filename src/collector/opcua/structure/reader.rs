@@ -143,32 +143,39 @@ impl<'a> StructureReader<'a> {
         };
         let is_text = matches!(wanted, Wanted::Text | Wanted::At([]));
         let choice = if shape.form == StructureForm::Plain { 0 } else { self.walk.number()? };
-        let optional = shape.fields.iter().filter(|field| field.is_optional).count();
-        match shape.form {
-            StructureForm::Union if choice == 0 => return self.nothing(wanted, "the union holds none of its fields"),
-            StructureForm::Union if choice as usize > shape.fields.len() => {
-                return Err(UntakenField::malformed("its union holds a field that is not defined"));
+        // Of a union its one field is looked at and no other: four bytes must not pay for thousands of fields, over and over.
+        let fields = match (shape.form, choice as usize) {
+            (StructureForm::Plain, _) => &shape.fields[..],
+            (StructureForm::Union, 0) => return self.nothing(wanted, "the union holds none of its fields"),
+            (StructureForm::Union, number) => {
+                let chosen = shape.fields.get(number - 1..number);
+                chosen.ok_or_else(|| UntakenField::malformed("its union holds a field that is not defined"))?
             }
-            StructureForm::Optional if u64::from(choice) >> optional != 0 => {
-                return Err(UntakenField::malformed("it has optional fields that are not defined"));
+            (StructureForm::Optional, _) => {
+                let optional = shape.fields.iter().filter(|field| field.is_optional).count();
+                if u64::from(choice) >> optional != 0 {
+                    return Err(UntakenField::malformed("it has optional fields that are not defined"));
+                }
+                &shape.fields[..]
             }
-            _ => {}
+        };
+        if let Some(name) = name
+            && shape.form == StructureForm::Union
+            && fields.iter().all(|chosen| chosen.name != *name)
+        {
+            self.absent = Some(format!("the value has no {name} now"));
         }
         let mut mask = choice;
         let mut is_first = true;
         if is_text {
             self.text.push("{")?;
         }
-        for (field, number) in shape.fields.iter().zip(1_u32..) {
-            let is_there = match shape.form {
-                StructureForm::Union => number == choice,
-                StructureForm::Optional if field.is_optional => {
-                    let is_there = mask & 1 == 1;
-                    mask >>= 1;
-                    is_there
-                }
-                StructureForm::Plain | StructureForm::Optional => true,
-            };
+        for field in fields {
+            let mut is_there = true;
+            if shape.form == StructureForm::Optional && field.is_optional {
+                is_there = mask & 1 == 1;
+                mask >>= 1;
+            }
             let is_meant = name.is_some_and(|name| *name == field.name);
             if !is_there {
                 if is_meant {

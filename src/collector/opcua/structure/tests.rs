@@ -328,6 +328,19 @@ fn neither_depth_nor_emptiness_is_without_end() {
     }
     let untaken = taken(&known, &object(250, &[]), "", true).unwrap_err();
     assert!(untaken.problem.contains("more values"), "{untaken:?}");
+    // Unions of thousands of fields, each four bytes long: only the field that is there is gone through, and not 800 million.
+    let unions = 200_000_u32;
+    let mut known = with(vec![FieldShape { rank: 1, ..field("many", node(300)) }]);
+    let fields = (1..=4_096).map(|number| field(&format!("f{number}"), node(301))).collect();
+    let shape = StructureShape { encoding: node(302), form: StructureForm::Union, fields };
+    known.add_type(node(300), KnownShape::Structure(Arc::new(shape)));
+    let empty = StructureShape { encoding: node(303), form: StructureForm::Plain, fields: Vec::new() };
+    known.add_type(node(301), KnownShape::Structure(Arc::new(empty)));
+    let content: Vec<u8> = std::iter::once(unions).chain((0..unions).map(|_| 4_096)).flat_map(u32::to_le_bytes).collect();
+    let value = object(101, &content);
+    assert_eq!(text(&known, &value, "many[199999].f4096"), "{}");
+    let untaken = taken(&known, &value, "many[199999].f1", true).unwrap_err();
+    assert!(untaken.quality == Quality::BAD_NO_DATA && untaken.problem.contains("has no f1 now"), "{untaken:?}");
     // A structure that is made of itself.
     let endless = with(vec![field("again", node(100))]);
     assert!(taken(&endless, &object(101, &[]), "", true).unwrap_err().problem.contains("too deeply"));
@@ -351,6 +364,19 @@ fn what_a_session_has_not_told_is_asked_for_once() {
     untold.add_encoding(node(7), Err("nobody knows".into()));
     types.set(untold, 10);
     assert_eq!((take(), types.asked()), (Err(Quality::BAD_NOT_SUPPORTED), vec![]));
+}
+
+#[test]
+fn what_a_server_makes_us_keep_of_its_types_is_bounded() {
+    let mut known = KnownShapes::default();
+    let room = known.room();
+    for number in 0..10_000 {
+        known.add_type(node(number), KnownShape::BuiltIn(6));
+    }
+    assert!(room < 10_000 && known.room() == 0 && known.element(&node(9_999)).is_err());
+    assert_eq!(known.reserve(15 << 20), Ok(()));
+    assert!(known.reserve(2 << 20).unwrap_err().contains("16777216 bytes"));
+    assert_eq!(known.reserve(1 << 20), Ok(()), "one that is left out takes nothing");
 }
 
 #[test]
