@@ -200,7 +200,7 @@ pub async fn run_in(world: World, configuration: Configuration, shutdown: Cancel
     let audit = Arc::new(AuditLog::new(store.clone(), key, clock.clone()));
     let watch = Arc::new(AuditWatch::open(audit.clone(), &configuration));
     audit::at_start(&watch).await;
-    let users = Arc::new(NameUsers { book: book.clone(), views: configuration.tables.views.clone() });
+    let users = Arc::new(NameUsers { book: book.clone(), views: configuration.tables.views.clone(), clock: clock.clone() });
     users.left_behind(&renamed, &configuration.retention);
     let (reloader, reloads_asked) = match reload {
         Some(ReloadSource { load, set_log_level, asked }) => {

@@ -323,7 +323,7 @@ impl CalculatedTag {
         let number = self.formula.of(&numbers).map_err(|none| match none {
             NoNumber::DivisionByZero => out_of_range("it divides by 0".to_owned()),
             NoNumber::TooLarge => out_of_range("a number on the way is beyond what an f64 holds".to_owned()),
-            NoNumber::NoValue => without_value(numbers.iter().position(Option::is_none).unwrap_or(0)),
+            NoNumber::NoValue(place) => without_value(place),
         })?;
         let value = self.value(number).map_err(out_of_range)?;
         let doubtful = states.iter().position(|state| !state.quality.is_good() && !state.quality.is_bad());
@@ -471,6 +471,8 @@ mod tests {
         assert_eq!(result([none, busy, good(&two, 10)]), Ok((Value::F64(6.0), Quality::UNCERTAIN_LAST_USABLE_VALUE)));
         // Where there is no default, it is missing as before.
         assert_eq!(result([good(&four, 10), none, good(&two, 10)]), Err((Quality::BAD_NO_DATA, "{b} has no value (BadNoData)".into())));
+        // The one that is missed is told, and not one that has a default.
+        assert_eq!(result([none, none, good(&two, 10)]), Err((Quality::BAD_NO_DATA, "{b} has no value (BadNoData)".into())));
         // Perhaps because its input is too old, which is no word of the device.
         assert_eq!(result([none, good(&four, 10), none]), Err((Quality::BAD_NO_DATA, "{half} has no value (BadNoData)".into())));
         for failure in [

@@ -129,7 +129,7 @@ impl Outcomes for CheckedRows<'_> {
 async fn read_all(collector: &ModbusCollector, rows: &mut CheckedRows<'_>) {
     let status = Arc::new(DeviceStatus::new(&collector.name, "modbus", &collector.endpoint.address));
     let mut link = collector.link(status, Arc::new(SystemClock));
-    let learning = Learning { halvings_max: usize::MAX, reprobe: collector.reprobe, attempts: Attempts::Two };
+    let learning = Learning { halvings_max: usize::MAX, reprobe: collector.reprobe, attempts: Attempts::Two, is_repeated: false };
     let notation = |group: &ScanGroup, block: &Block| collector.notation(group.unit, group.area, block.start, block.count);
     let (_, units) = collector.plan();
     let mut unreachable = None;
