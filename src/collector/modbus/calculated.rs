@@ -332,6 +332,11 @@ impl CalculatedTag {
         Ok(CalculationResult { value, quality, at, doubt })
     }
 
+    /// Whether the formula takes this tag, by its number in the collector.
+    pub fn takes(&self, tag: usize) -> bool {
+        self.inputs.iter().any(|input| input.tag == tag)
+    }
+
     /// The formula, for messages.
     pub fn address(&self) -> &str {
         self.definition.source.as_ref().map_or("", |source| &source.address)
