@@ -94,6 +94,7 @@ const GENERAL: &str = "eneral";
 
 /// What was seen of a format on the way through its first section.
 #[derive(Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own, and any of them may hold with any other")]
 struct SeenFormat {
     /// Places of digits, those behind the point among them.
     digits: usize,

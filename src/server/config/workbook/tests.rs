@@ -128,7 +128,7 @@ fn a_cell_that_a_merge_covers_is_refused_in_each_row_below_its_first() {
     let cells = r#"<row r="1"><c r="A1"><v>1</v></c></row><row r="2"><c r="A2"><v>1</v></c><c r="B2"><v>7</v></c></row>
         <row r="3"><c r="A3"><v>2</v></c><c r="C3"><v>9</v></c></row><row r="5"><c r="A5"><v>3</v></c><c r="B5"><v>8</v></c></row>"#;
     let merged = |merges: &[&str]| {
-        let merges: String = merges.iter().map(|merge| format!("<mergeCell ref=\"{merge}\"/>")).collect();
+        let merges = merges.iter().map(|merge| format!("<mergeCell ref=\"{merge}\"/>")).collect::<Vec<_>>().concat();
         let sheet = format!("<worksheet><sheetData>{cells}</sheetData><mergeCells>{merges}</mergeCells></worksheet>");
         read(&with_sheet(BOOK, &sheet), None).map(|sheet| sheet.rows.into_iter().map(|row| (row.number, row.refused)).collect::<Vec<_>>())
     };
