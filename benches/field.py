@@ -207,9 +207,9 @@ def polled(found, wanted, seconds, scan_ms):
 
 def published(found, wanted, rounds):
     """Whether every node has every value between its first and its last, and these are all rounds but for those at both ends."""
-    missing = sum(int(largest - smallest) + 1 - count for count, smallest, largest in found)
+    missing = sum(abs(int(largest - smallest) + 1 - count) for count, smallest, largest in found)
     least = min((tag[0] for tag in found), default=0)
-    print(f"rounds of {rounds}: {least} or more of a node; {len(found):,} of {wanted:,} nodes; {missing} missing between first and last")
+    print(f"rounds of {rounds}: {least} or more of a node; {len(found):,} of {wanted:,} nodes; {missing} missing or twice between first and last")
     return verdict("every value is stored, once", len(found) == wanted and missing == 0 and least >= rounds - 3)
 
 

@@ -120,11 +120,12 @@ impl AccessBook {
         }
     }
 
-    /// How many tokens and granted names have rights on exactly this name of a tag, beside those by globs.
-    pub fn naming(&self, tag: &str) -> usize {
+    /// How many tokens that are valid and granted names have rights on exactly this name of a tag, beside those by globs.
+    pub fn naming(&self, tag: &str, now: Timestamp) -> usize {
         let entries = self.entries.load();
         let is_in = |scope: &TagScope| scope.patterns().any(|pattern| pattern == tag);
-        let tokens = entries.tokens.values().filter(|known| Right::ALL.into_iter().any(|right| is_in(known.principal.scope(right))));
+        let valid = entries.tokens.values().filter(|known| known.is_valid(now));
+        let tokens = valid.filter(|known| Right::ALL.into_iter().any(|right| is_in(known.principal.scope(right))));
         let named = entries.named.values().filter(|granted| granted.scopes.iter().any(is_in));
         tokens.count() + named.count()
     }
@@ -174,7 +175,13 @@ impl AccessBook {
 
 impl Entries {
     fn valid(&self, hash: &SecretHash, now: Timestamp) -> Option<&KnownToken> {
-        self.tokens.get(hash).filter(|known| known.expires.is_none_or(|expires| now < expires))
+        self.tokens.get(hash).filter(|known| known.is_valid(now))
+    }
+}
+
+impl KnownToken {
+    fn is_valid(&self, now: Timestamp) -> bool {
+        self.expires.is_none_or(|expires| now < expires)
     }
 }
 

@@ -411,12 +411,14 @@ fn a_file_has_the_oldest_version_that_can_say_it() {
 #[test]
 fn rights_on_exactly_a_name_are_counted_and_those_by_globs_are_not() {
     let (_directory, path) = directory();
-    assert_eq!(AccessBook::open(&path).unwrap().naming("a/x"), 0);
+    assert_eq!(AccessBook::open(&path).unwrap().naming("a/x", NOW), 0);
     for (name, tags) in [("one", &["a/x", "b/**"][..]), ("two", &["a/*"]), ("three", &[])] {
         AccessFile::create_token(&path, new(name, Role::Engineer, tags), NOW).unwrap();
     }
+    AccessFile::create_token(&path, NewToken { expires: Some(LATER), ..new("short", Role::Reader, &["a/x"]) }, NOW).unwrap();
     let principal = NamedPrincipal::new(NamedKind::Certificate, "ana").unwrap();
     AccessFile::add_grants(&path, principal, new("", Role::Reader, &["a/x"]).grants, NOW).unwrap();
     let book = AccessBook::open(&path).unwrap();
-    assert_eq!(["a/x", "a/y"].map(|tag| book.naming(tag)), [2, 0]);
+    assert_eq!(["a/x", "a/y"].map(|tag| book.naming(tag, NOW)), [3, 0]);
+    assert_eq!(book.naming("a/x", LATER), 2, "a token that is expired has no rights");
 }

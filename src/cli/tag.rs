@@ -130,7 +130,8 @@ async fn list(args: TagListArgs) -> anyhow::Result<ExitCode> {
         return Err(Misuse("--format: tags are listed as table, csv or json".to_owned()).into());
     }
     let none = nothing_of(&args.tags, &args.filter);
-    let mut listed = 0;
+    // Filters are rare: where no tag has one, there is no column of nothing. Once there is one it stays, on the pages that follow.
+    let (mut listed, mut filtered) = (0, false);
     let mut pages = Pages::new(args.server.connect().await?, args.tags, args.filter);
     let mut output = OutputFile::stdout();
     let mut csv = csv::Writer::from_writer(Vec::new());
@@ -142,8 +143,7 @@ async fn list(args: TagListArgs) -> anyhow::Result<ExitCode> {
         match format {
             OutputFormat::Table if tags.is_empty() => {}
             OutputFormat::Table => {
-                // Filters are rare: where no tag has one, there is no column of nothing.
-                let filtered = tags.iter().any(|tag| tag.filter.is_some());
+                filtered |= tags.iter().any(|tag| tag.filter.is_some());
                 let mut columns = vec![
                     TableColumn::name("NAME"),
                     TableColumn::whole("TYPE"),

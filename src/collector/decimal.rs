@@ -25,8 +25,8 @@ pub enum NoNumber {
     DivisionByZero,
     /// Beyond what a double holds.
     TooLarge,
-    /// What it is calculated from has none.
-    NoValue,
+    /// What it is calculated from has none: of the inputs of a formula the one of this place.
+    NoValue(usize),
 }
 
 impl From<i128> for Number {

@@ -29,6 +29,45 @@ pub struct FilterKeys {
     pub compression_max_ms: Option<u64>,
 }
 
+/// Declares a section of the configuration about tags that a device makes, with these keys behind its own: `tag_filter` gives what was written.
+#[macro_export]
+macro_rules! filtered_section {
+    ($(#[$about:meta])* $visible:vis struct $name:ident { $($fields:tt)* }) => {
+        $(#[$about])*
+        $visible struct $name {
+            $($fields)*
+            #[serde(default)]
+            pub exception_deadband: Option<f64>,
+            #[serde(default)]
+            pub exception_deadband_percent: Option<f64>,
+            #[serde(default)]
+            pub exception_min_ms: Option<u64>,
+            #[serde(default)]
+            pub exception_max_ms: Option<u64>,
+            #[serde(default)]
+            pub compression_deviation: Option<f64>,
+            #[serde(default)]
+            pub compression_deviation_percent: Option<f64>,
+            #[serde(default)]
+            pub compression_max_ms: Option<u64>,
+        }
+
+        impl $name {
+            fn tag_filter(&self) -> $crate::filter_key::FilterKeys {
+                $crate::filter_key::FilterKeys {
+                    deadband: self.exception_deadband,
+                    deadband_percent: self.exception_deadband_percent,
+                    exception_min_ms: self.exception_min_ms,
+                    exception_max_ms: self.exception_max_ms,
+                    deviation: self.compression_deviation,
+                    deviation_percent: self.compression_deviation_percent,
+                    compression_max_ms: self.compression_max_ms,
+                }
+            }
+        }
+    };
+}
+
 impl FilterKeys {
     /// Puts a setting in its place; gives back one of another key.
     pub fn set(&mut self, name: &str, setting: Setting) -> Option<Setting> {

@@ -102,7 +102,7 @@ impl FormulaNode {
     fn of(&self, values: &[Option<Number>]) -> Result<Number, NoNumber> {
         match self {
             FormulaNode::Constant(number) => Ok(*number),
-            FormulaNode::Input(number) => values[*number].ok_or(NoNumber::NoValue),
+            FormulaNode::Input(number) => values[*number].ok_or(NoNumber::NoValue(*number)),
             FormulaNode::Negated(node) => Ok(node.of(values)?.negated()),
             FormulaNode::Absolute(node) => Ok(node.of(values)?.absolute()),
             FormulaNode::Sum(parts) => parts.iter().try_fold(Number::from(0), |sum, (is_subtracted, node)| {
@@ -116,7 +116,7 @@ impl FormulaNode {
             FormulaNode::Least(nodes) => outermost(nodes, values, Ordering::Less),
             FormulaNode::Greatest(nodes) => outermost(nodes, values, Ordering::Greater),
             FormulaNode::Default(nodes) => match nodes.0.of(values) {
-                Err(NoNumber::NoValue) => nodes.1.of(values),
+                Err(NoNumber::NoValue(_)) => nodes.1.of(values),
                 // That there is no result for the values that are there is not what a default is for.
                 result => result,
             },
@@ -370,14 +370,15 @@ mod tests {
         for (formula, values, expected) in [
             ("default({a}, 0) + {b}", &[none, 5.0][..], Ok(5.0)),
             ("default({a}, 0) + {b}", &[3.0, 5.0], Ok(8.0)),
-            ("default({a}, 0) + {b}", &[3.0, none], Err(NoNumber::NoValue)),
+            ("default({a}, 0) + {b}", &[3.0, none], Err(NoNumber::NoValue(1))),
+            ("default({a}, 0) + {b}", &[none, none], Err(NoNumber::NoValue(1))),
             ("default({a} * {b}, 100)", &[2.0, none], Ok(100.0)),
             ("default({a}, {b})", &[none, 7.0], Ok(7.0)),
-            ("default({a}, {b})", &[none, none], Err(NoNumber::NoValue)),
+            ("default({a}, {b})", &[none, none], Err(NoNumber::NoValue(1))),
             ("default({a}, default({b}, -1))", &[none, none], Ok(-1.0)),
             ("default({a} / {b}, 1)", &[1.0, 0.0], Err(NoNumber::DivisionByZero)),
             ("max(default({a}, 0), {b})", &[none, -4.0], Ok(0.0)),
-            ("max({a}, {b})", &[none, -4.0], Err(NoNumber::NoValue)),
+            ("max({a}, {b})", &[none, -4.0], Err(NoNumber::NoValue(0))),
             // What is not asked for is not missed.
             ("default({a}, {b})", &[1.0, none], Ok(1.0)),
         ] {

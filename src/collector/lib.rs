@@ -195,4 +195,13 @@ pub struct CheckRow {
     pub note: String,
     /// How else the value could be read.
     pub readings: Readings,
+    /// That it has no value is no fault: nothing of the tag is stored, and what takes it does without.
+    pub excused: bool,
+}
+
+impl CheckRow {
+    /// True when the tag was read and its quality is not Bad, or its value is not missed. An Uncertain value arrives, and is stored as such.
+    pub fn is_good(&self) -> bool {
+        self.error.is_empty() && (self.excused || !self.quality.is_bad())
+    }
 }

@@ -174,9 +174,10 @@ impl Spool {
         }
     }
 
-    /// Leaves samples of a tag out as its definition says (`historian_model::filter`), before its first sample is pushed.
+    /// Leaves samples of a tag out as its definition says (`historian_model::filter`), from now on: set it before the first sample is
+    /// pushed. What an earlier filter of the tag holds back is queued.
     pub fn set_filter(&self, tag: TagId, definition: &TagDefinition) {
-        self.shared.filters.set(tag, definition);
+        self.shared.filters.set(tag, definition, || self.shared.status.now(), |run| self.queue_run(tag, run));
     }
 
     /// Hands samples to the filter of their tag; false where it has none.

@@ -142,11 +142,15 @@ impl TagMaking {
             return Err(reason);
         }
         let old = &tag.definition;
-        // Where people made it stepped, there is no door.
-        let fits = shown.filter.check(tag.value_type(), old.stepped);
-        let filter = if fits.is_ok() { shown.filter.clone() } else { TagFilter::default() };
-        if let Err((key, why)) = fits {
-            tracing::warn!(tag = %tag.name(), "all its samples are stored: {key} {why}");
+        // Where people made it stepped, there is no door; a deadband stays.
+        let refused = |filter: &TagFilter| filter.check(tag.value_type(), old.stepped).err();
+        let mut filter = shown.filter.clone();
+        if let Some((key, why)) = refused(&filter) {
+            tracing::warn!(tag = %tag.name(), "more of its samples are stored: {key} {why}");
+            filter.compression = None;
+            if refused(&filter).is_some() {
+                filter = TagFilter::default();
+            }
         }
         let said = |new: &String, old: &String| if new.is_empty() { old.clone() } else { new.clone() };
         Ok(TagDefinition {
@@ -241,11 +245,16 @@ impl TagMaker for DeviceTags {
         let mut tags = self.tags.lock();
         self.status.add_names(made.iter().flatten().map(|tag| (tag.id, tag.name().clone())));
         for tag in made.iter().flatten() {
-            // Before the collector knows it, and brings samples; what a filter holds of a tag that is known stays in it.
-            if tags.get(tag.name()).is_none_or(|(id, _)| *id != tag.id) {
+            // Before the collector knows it, and brings samples. What a filter holds of a tag that is known stays in it, where it is the same.
+            let of_now = (&tag.definition.filter, tag.definition.stepped);
+            let known = tags.get(tag.name()).filter(|(id, _)| *id == tag.id);
+            if known.is_none_or(|(_, before)| (&before.filter, before.stepped) != of_now) {
                 self.spool.set_filter(tag.id, &tag.definition);
             }
-            tags.entry(tag.name().clone()).or_insert_with(|| (tag.id, tag.definition.clone()));
+            let (id, definition) = tags.entry(tag.name().clone()).or_insert_with(|| (tag.id, tag.definition.clone()));
+            if *id == tag.id {
+                definition.clone_from(&tag.definition);
+            }
         }
         made.into_iter().map(|one| one.map(|tag| tag.id)).collect()
     }
@@ -266,7 +275,10 @@ pub fn with_last(tags: &[Arc<Tag>], last: Vec<Option<Sample>>, unfilled: Vec<Vec
 #[cfg(test)]
 mod tests {
     use super::*;
-    use historian_model::{ManualClock, Quality, Timestamp, Value, filter::CompressionFilter};
+    use historian_model::{
+        ManualClock, Quality, Timestamp, Value,
+        filter::{CompressionFilter, ExceptionFilter},
+    };
     use historian_store::MemoryStore;
 
     fn maker(tags_max: usize) -> (Arc<TagMaking>, Arc<Catalog>, Arc<MemoryStore>) {
@@ -367,5 +379,31 @@ mod tests {
         catalog.configure(vec![stepped], &[], &[]).unwrap();
         assert_eq!(device(&making, "a").make(filtered()).await, [Ok(id)]);
         assert!(of_now().filter.is_off() && of_now().stepped);
+    }
+
+    #[tokio::test]
+    async fn where_people_made_a_tag_stepped_its_deadband_stays_and_what_the_door_held_is_stored() {
+        let (making, catalog, _) = maker(10);
+        let a = device(&making, "a");
+        let exception = Some(ExceptionFilter { deadband: 0.5, min_interval_ms: 0, max_interval_ms: 60_000 });
+        let compression = Some(CompressionFilter { deviation: 1.0, max_interval_ms: 60_000 });
+        let filter = TagFilter { exception: exception.clone(), compression };
+        let filtered = || vec![TagDefinition { filter: filter.clone(), ..shown("x", ValueType::F64) }];
+        let id = a.make(filtered()).await.pop().unwrap().unwrap();
+        let push = |at: i64, value: f64| {
+            a.spool.push_sample(id, ValueType::F64, Timestamp(at * 1_000), Some(&Value::F64(value)), Quality::GOOD).unwrap();
+        };
+        (1..=3).for_each(|at| push(at, at as f64));
+        assert_eq!(a.spool.depth(), 1, "the first of a straight line");
+        let of_now = || catalog.within(&TagScope::Everything).get("x").unwrap().definition.clone();
+        catalog.configure(vec![TagDefinition { stepped: true, filter: TagFilter::default(), ..of_now() }], &[], &[]).unwrap();
+
+        assert_eq!(a.make(filtered()).await, [Ok(id)]);
+        assert_eq!((of_now().filter, of_now().stepped), (TagFilter { exception, compression: None }, true));
+        assert_eq!(a.spool.depth(), 2, "the last before the door went");
+        push(4, 3.2);
+        assert_eq!(a.spool.depth(), 3, "the first that the filter of now sees");
+        push(5, 3.3);
+        assert_eq!(a.spool.depth(), 3, "within the deadband");
     }
 }

@@ -4,6 +4,7 @@
 //! what it took.
 
 mod access;
+mod administration;
 mod audit;
 mod certificates;
 mod collect;
@@ -38,11 +39,11 @@ use std::{
 };
 
 use anyhow::Context;
-use futures::future::BoxFuture;
 use tokio::{net::TcpListener, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use self::{
+    administration::ServerAdministration,
     audit::AuditWatch,
     config::Configuration,
     configured::ConfiguredTags,
@@ -57,17 +58,13 @@ use self::{
 use historian_access::{AccessBook, AccessFile};
 use historian_api as api;
 use historian_api::{
-    Admin, AdminStatus, ApiLimits, ApiRoutes, AuditTrail, CallLog, ClientMemory, DiskStatus, HttpEnd, Metrics, PortListener, ProcessStatus,
-    ReloadCounts, ReloadError, ReloadReport, Services, Starting, WorkThreads,
+    ApiLimits, ApiRoutes, AuditTrail, CallLog, ClientMemory, HttpEnd, Metrics, PortListener, Services, Starting, WorkThreads,
 };
 use historian_audit::HeadKey;
 use historian_collector::SpoolDirectory;
 use historian_ingest::{Ingest, IngestOptions};
 use historian_maintenance::KeeperOptions;
-use historian_model::{
-    Clock, RetentionGroup, SampleBatch, SystemClock, Tag, TagDefinition, TagId, TagName, TagRename, Timestamp,
-    sink::{SampleSink, WriteError},
-};
+use historian_model::{Clock, SampleBatch, SystemClock, TagDefinition, TagId, TagRename, Timestamp, sink::SampleSink};
 use historian_oidc::Issuer;
 use historian_query::QueryEngine;
 use historian_store as store;
@@ -75,7 +72,6 @@ use historian_store::{
     Annotations, AuditLog, Catalog, Claim, ConfiguredCatalog, LiveStore, Maintenance, PendingGaps, RunMark, SavedViews, Store,
     rocks::StoreOptions,
 };
-use historian_tls::{ServerTls, TlsState};
 
 pub use local_socket::LOCAL_SOCKET;
 
@@ -200,7 +196,7 @@ pub async fn run_in(world: World, configuration: Configuration, shutdown: Cancel
     let audit = Arc::new(AuditLog::new(store.clone(), key, clock.clone()));
     let watch = Arc::new(AuditWatch::open(audit.clone(), &configuration));
     audit::at_start(&watch).await;
-    let users = Arc::new(NameUsers { book: book.clone(), views: configuration.tables.views.clone() });
+    let users = Arc::new(NameUsers { book: book.clone(), views: configuration.tables.views.clone(), clock: clock.clone() });
     users.left_behind(&renamed, &configuration.retention);
     let (reloader, reloads_asked) = match reload {
         Some(ReloadSource { load, set_log_level, asked }) => {
@@ -486,117 +482,4 @@ fn settle(
         [devices.unwritten_since(), of_before].into_iter().flatten().min()
     };
     (unsettled, tasks)
-}
-
-/// Status, compaction and upkeep for the API.
-struct ServerAdministration {
-    ingest: Arc<Ingest>,
-    store: Arc<dyn Store>,
-    clock: Arc<dyn Clock>,
-    devices: Arc<DeviceSet>,
-    configured: Arc<ConfiguredTags>,
-    users: Arc<NameUsers>,
-    maintenance: Arc<Maintenance>,
-    tls: Option<Arc<ServerTls>>,
-    /// As the start had it.
-    retention: Vec<RetentionGroup>,
-    reloader: Option<Arc<Reloader>>,
-    trend: DiskTrend,
-    start_time: Timestamp,
-}
-
-impl Admin for ServerAdministration {
-    fn status(&self) -> AdminStatus {
-        let ingest = self.ingest.status();
-        AdminStatus {
-            start_time: self.start_time,
-            watermark: ingest.watermark,
-            samples_written: ingest.samples_written,
-            head_samples: ingest.head_samples,
-            journal_bytes: ingest.journal_bytes,
-            journal_syncs: ingest.journal_syncs,
-            journal_sync_time: ingest.journal_sync_time,
-            chunks_sealed: ingest.chunks_sealed,
-            chunks_merged: ingest.kept.chunks_read,
-            chunks_written: ingest.kept.chunks_written,
-            samples_superseded: ingest.kept.samples_superseded,
-            upkeep_failures: ingest.kept.failures,
-            accepting_writes: ingest.accepting_writes,
-            stopped_reason: ingest.stopped,
-            full_reason: ingest.full,
-            samples_rejected: ingest.samples_rejected,
-        }
-    }
-
-    fn compact(&self) -> Result<u64, WriteError> {
-        self.ingest.compact()
-    }
-
-    fn collect_into(&self, tag: &Tag) -> bool {
-        if !self.devices.collect_into(tag) {
-            return false;
-        }
-        tracing::info!(tag = %tag.name(), value_type = %tag.value_type(), "is collected into the new tag of its name from now on");
-        silence::collected_again(tag.name(), self.store.as_ref(), self.clock.now());
-        true
-    }
-
-    fn device_configured_for(&self, name: &str) -> Option<String> {
-        self.configured.device_of(name).or_else(|| self.devices.maker_of(name))
-    }
-
-    fn renamed(&self, from: &TagName, tag: &Tag) -> bool {
-        let renamed = TagRename { from: from.clone(), to: tag.name().clone() };
-        renamed_gap::carry_gaps(&[renamed], |_| false, self.store.as_ref(), self.clock.now());
-        self.collect_into(tag)
-    }
-
-    fn still_named_by(&self, name: &TagName) -> Vec<String> {
-        self.users.of(name, &self.retention())
-    }
-
-    fn maintenance(&self) -> Option<Arc<Maintenance>> {
-        Some(self.maintenance.clone())
-    }
-
-    fn tls(&self) -> Option<TlsState> {
-        self.tls.as_ref().map(|tls| tls.state())
-    }
-
-    fn retention(&self) -> Vec<RetentionGroup> {
-        self.reloader.as_ref().map_or_else(|| self.retention.clone(), |reloader| reloader.retention())
-    }
-
-    fn disk(&self) -> Option<DiskStatus> {
-        let figures = self.maintenance.figures().ok()?;
-        Some(DiskStatus {
-            free: figures.disk_free,
-            size: figures.disk_size,
-            reserve: figures.disk_reserve,
-            tables: figures.tables,
-            cache_used: figures.cache_used,
-            cache_max: figures.cache_max,
-            compaction_pending: figures.compaction_pending,
-            full_in: self.trend.full_in(figures.disk_free, figures.disk_reserve),
-        })
-    }
-
-    fn process(&self) -> Option<ProcessStatus> {
-        process::status()
-    }
-
-    fn room(&self) -> Result<(), String> {
-        self.store.room().map_err(|error| error.to_string())
-    }
-
-    fn reload(&self) -> BoxFuture<'static, Result<ReloadReport, ReloadError>> {
-        match &self.reloader {
-            Some(reloader) => Box::pin(reloader.clone().reload()),
-            None => Box::pin(async { Err(ReloadError::NotReloadable) }),
-        }
-    }
-
-    fn reloads(&self) -> ReloadCounts {
-        self.reloader.as_ref().map_or_else(ReloadCounts::default, |reloader| reloader.counts())
-    }
 }

@@ -6,19 +6,21 @@
 use std::sync::Arc;
 
 use historian_access::AccessBook;
-use historian_model::{RetentionGroup, TagName, TagRename, TagSelection};
+use historian_model::{Clock, RetentionGroup, TagName, TagRename, TagSelection};
 use historian_sql::View;
 
 /// What may name tags beside the catalog.
 pub struct NameUsers {
     pub book: Arc<AccessBook>,
     pub views: Vec<View>,
+    /// By which tokens are valid.
+    pub clock: Arc<dyn Clock>,
 }
 
 impl NameUsers {
     /// Who names a tag exactly, in words. Of tokens and grants only how many there are: whose they are is for administrators.
     pub fn of(&self, name: &TagName, retention: &[RetentionGroup]) -> Vec<String> {
-        let rights = match self.book.naming(name.as_str()) {
+        let rights = match self.book.naming(name.as_str(), self.clock.now()) {
             0 => None,
             1 => Some("1 token or grant".to_owned()),
             count => Some(format!("{count} tokens and grants")),
@@ -48,12 +50,13 @@ impl NameUsers {
 mod tests {
     use super::*;
     use historian_access::AccessFile;
+    use historian_model::{ManualClock, Timestamp};
 
     #[test]
     fn exact_names_are_told_and_globs_are_not() {
         let directory = tempfile::tempdir().unwrap();
         let book = AccessBook::open(&AccessFile::in_directory(directory.path())).unwrap();
-        let users = NameUsers { book, views: Vec::new() };
+        let users = NameUsers { book, views: Vec::new(), clock: Arc::new(ManualClock::at(Timestamp(0))) };
         let group = |tags: &[&str]| RetentionGroup { selection: TagSelection::parse(tags).unwrap(), age: None, bytes_max: None };
         let retention = [group(&["a/**"]), group(&["b/x", "a/old"])];
         let name = |name: &str| TagName::new(name).unwrap();

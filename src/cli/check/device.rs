@@ -139,7 +139,7 @@ impl CheckedDevice {
     }
 
     fn shown(&self, bad: bool) -> impl Iterator<Item = &(TagDefinition, CheckRow)> {
-        self.rows.iter().filter(move |(_, row)| !bad || !is_good(row) || row.readings.is_doubtful())
+        self.rows.iter().filter(move |(_, row)| !bad || !row.is_good() || row.readings.is_doubtful())
     }
 
     /// A tag as an object; its value as the table has it.
@@ -149,7 +149,7 @@ impl CheckedDevice {
             json!({ "setting": reading.setting, "value": value, "plausible": reading.plausible })
         };
         json!({
-            "device": self.plan.device, "protocol": self.plan.protocol, "tag": row.tag, "address": row.address, "good": is_good(row),
+            "device": self.plan.device, "protocol": self.plan.protocol, "tag": row.tag, "address": row.address, "good": row.is_good(),
             "value": row.value.as_ref().map(|value| shown(value, definition)), "unit": definition.unit, "quality": row.quality.0,
             "latency_ms": row.latency.map(|latency| latency.as_secs_f64() * 1e3), "error": row.error, "note": row.note,
             "doubt": row.readings.told(), "readings": row.readings.all.iter().map(reading).collect::<Vec<_>>(),
@@ -169,7 +169,7 @@ pub struct CheckTally {
 impl CheckTally {
     pub fn add(&mut self, device: &CheckedDevice) {
         for (_, row) in &device.rows {
-            match (is_good(row), row.readings.is_doubtful()) {
+            match (row.is_good(), row.readings.is_doubtful()) {
                 (true, false) => self.good += 1,
                 (true, true) => self.doubtful += 1,
                 (false, _) => self.bad += 1,
@@ -194,11 +194,6 @@ impl fmt::Display for CheckTally {
 
 fn tags(count: usize) -> String {
     if count == 1 { "1 tag".to_owned() } else { format!("{count} tags") }
-}
-
-/// A tag is good when it was read and its quality is not Bad: an Uncertain value arrives, and is stored as such.
-fn is_good(row: &CheckRow) -> bool {
-    row.error.is_empty() && !row.quality.is_bad()
 }
 
 /// What went wrong, what is in doubt, what to know.

@@ -169,6 +169,7 @@ async fn check(collector: Arc<dyn Collector>, timeout: Duration) -> CheckedDevic
         error: format!("the device did not answer within {} s", timeout.as_secs()),
         note: String::new(),
         readings: Readings::default(),
+        excused: false,
     };
     let given = rows.len();
     let rows: Vec<CheckRow> = rows.into_iter().chain(tags.iter().skip(given).map(missing)).collect();

@@ -28,7 +28,7 @@ async fn one(collector: Arc<dyn Collector>, timeout: Duration) -> Diagnosis {
         let told = format!("{name} takes connections, and did not answer within {} s", timeout.as_secs());
         return Diagnosis::fail(CHECK, told, "is it the right protocol, and are there places left for connections?");
     };
-    let bad: Vec<_> = rows.iter().filter(|row| !row.error.is_empty() || row.quality.is_bad()).collect();
+    let bad: Vec<_> = rows.iter().filter(|row| !row.is_good()).collect();
     let told = format!("{name}: {} of {} tags good", rows.len() - bad.len(), rows.len());
     match bad.first() {
         None => match rows.iter().find(|row| row.readings.is_doubtful()) {

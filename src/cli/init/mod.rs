@@ -145,7 +145,10 @@ fn tell(
         let blanks = " ".repeat(widest - used.heading.chars().count());
         format!("  {}{blanks}  {}", used.heading, shown(used))
     }));
-    let notes: Vec<String> = sheet.other_sheets().into_iter().chain(list.remarks().iter().cloned()).collect();
+    let notes: Vec<String> = {
+        let sheet = sheet.other_sheets().into_iter().chain(sheet.hidden().iter().cloned());
+        sheet.chain(list.remarks().iter().cloned()).collect()
+    };
     lines.extend(notes.iter().map(|note| format!("note: {note}")));
     lines.extend(left_out.iter().take(TOLD_MAX).map(|row| format!("line {}: {}", row.line, row.reason)));
     if left_out.len() > TOLD_MAX {

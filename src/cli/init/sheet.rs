@@ -32,6 +32,8 @@ pub struct SpreadSheet {
     form: String,
     /// Of a workbook: sheets that are not read.
     others: Vec<String>,
+    /// Of a workbook: what is read although it is not shown.
+    hidden: Vec<String>,
 }
 
 impl SpreadSheet {
@@ -58,7 +60,7 @@ impl SpreadSheet {
         let Some((rows, separator)) = best(SEPARATORS.map(read), known) else { bail!("has no rows") };
         let decimal_comma = has_decimal_comma(&rows);
         let form = format!("{encoding}, {separator}, decimal {}", if decimal_comma { "comma" } else { "point" });
-        Ok(SpreadSheet { rows, decimal_comma, form, others: Vec::new() })
+        Ok(SpreadSheet { rows, decimal_comma, form, others: Vec::new(), hidden: Vec::new() })
     }
 
     fn of_workbook(bytes: &[u8], sheet: Option<&str>) -> anyhow::Result<SpreadSheet> {
@@ -71,12 +73,17 @@ impl SpreadSheet {
         // Numbers have a point there, however they are shown; what was typed as text may have a comma.
         let decimal_comma = has_decimal_comma(&rows);
         let form = format!("XLSX, sheet {:?}{}", found.name, if decimal_comma { ", decimal comma" } else { "" });
-        Ok(SpreadSheet { rows, decimal_comma, form, others: found.others })
+        Ok(SpreadSheet { rows, decimal_comma, form, others: found.others, hidden: found.hidden })
     }
 
     /// What a reader may have meant instead; nothing where there is no other sheet.
     pub fn other_sheets(&self) -> Option<String> {
         (!self.others.is_empty()).then(|| format!("not read: the sheets {}; FILE#NAME reads one", workbook::listed(&self.others)))
+    }
+
+    /// What is read and not shown, in words.
+    pub fn hidden(&self) -> &[String] {
+        &self.hidden
     }
 
     /// In words.

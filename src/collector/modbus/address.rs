@@ -71,7 +71,10 @@ impl Address {
         };
         let (place, bits) = match rest.split_once('.') {
             None => (rest, None),
-            Some((place, bits)) => (place, Some(bits_of(bits)?)),
+            Some((place, bits)) => {
+                refuse_zeros(place, bits)?;
+                (place, Some(bits_of(bits)?))
+            }
         };
         let (area, start) = match place.split_once(':') {
             Some((area, start)) => {
@@ -118,6 +121,20 @@ fn reference(text: &str) -> Result<(RegisterArea, u32), String> {
         _ => return Err(unknown()),
     };
     Ok((area, counted_from_one(number(&text[1..], "address")?)?))
+}
+
+/// Refuses the zeros of a number that is shown with decimals: 40001.00 is more likely the register than its bit 0.
+///
+/// # Errors
+/// `fraction`, what stands behind the point of `place`, is two zeros or more.
+fn refuse_zeros(place: &str, fraction: &str) -> Result<(), String> {
+    if fraction.len() > 1 && fraction.bytes().all(|byte| byte == b'0') {
+        let digits = fraction.len();
+        return Err(format!(
+            "{place}.{fraction} could be the register, shown with {digits} decimals; write {place}, or {place}.0 for its bit 0"
+        ));
+    }
+    Ok(())
 }
 
 /// Reads `3` or `4-7`.
@@ -190,6 +207,8 @@ mod tests {
             ("register:1", true, "unknown area"),
             ("holding:1.64", true, "bits 0 to 15"),
             ("holding:1.7-4", true, "write .4-7"),
+            ("40001.00", true, "write 40001, or 40001.0 for its bit 0"),
+            ("holding:1.000", true, "shown with 3 decimals"),
             ("holding:1.4-", true, "bit \"\" is not"),
             ("holding:1.4-5-6", true, "bit \"5-6\" is not"),
             ("coil:1.2", true, "one bit already"),

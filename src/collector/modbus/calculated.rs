@@ -323,13 +323,18 @@ impl CalculatedTag {
         let number = self.formula.of(&numbers).map_err(|none| match none {
             NoNumber::DivisionByZero => out_of_range("it divides by 0".to_owned()),
             NoNumber::TooLarge => out_of_range("a number on the way is beyond what an f64 holds".to_owned()),
-            NoNumber::NoValue => without_value(numbers.iter().position(Option::is_none).unwrap_or(0)),
+            NoNumber::NoValue(place) => without_value(place),
         })?;
         let value = self.value(number).map_err(out_of_range)?;
         let doubtful = states.iter().position(|state| !state.quality.is_good() && !state.quality.is_bad());
         let quality = doubtful.map_or(Quality::GOOD, |place| states[place].quality);
         let doubt = doubtful.map(|place| format!("{} is not Good ({quality})", self.input(place))).unwrap_or_default();
         Ok(CalculationResult { value, quality, at, doubt })
+    }
+
+    /// Whether the formula takes this tag, by its number in the collector.
+    pub fn takes(&self, tag: usize) -> bool {
+        self.inputs.iter().any(|input| input.tag == tag)
     }
 
     /// The formula, for messages.
@@ -471,6 +476,8 @@ mod tests {
         assert_eq!(result([none, busy, good(&two, 10)]), Ok((Value::F64(6.0), Quality::UNCERTAIN_LAST_USABLE_VALUE)));
         // Where there is no default, it is missing as before.
         assert_eq!(result([good(&four, 10), none, good(&two, 10)]), Err((Quality::BAD_NO_DATA, "{b} has no value (BadNoData)".into())));
+        // The one that is missed is told, and not one that has a default.
+        assert_eq!(result([none, none, good(&two, 10)]), Err((Quality::BAD_NO_DATA, "{b} has no value (BadNoData)".into())));
         // Perhaps because its input is too old, which is no word of the device.
         assert_eq!(result([none, good(&four, 10), none]), Err((Quality::BAD_NO_DATA, "{half} has no value (BadNoData)".into())));
         for failure in [

@@ -16,8 +16,9 @@ use super::{
 use historian_collector::{CheckRow, DeviceStatus, PlannedRead, Readings};
 use historian_model::{Clock, Quality, SystemClock, Timestamp};
 
-/// Note of a row whose tag is none of the catalog.
+/// Note of a row whose tag is none of the catalog, and of one without a value that is not missed.
 const NOT_STORED: &str = "not stored, formulas take it";
+const NOT_MISSED: &str = "not stored, and their defaults count in the formulas that take it";
 
 /// Reads every tag once; tags that `limit` did not leave time for say so. What is not stored stands behind the others.
 pub async fn check(collector: &ModbusCollector, limit: Duration) -> Vec<CheckRow> {
@@ -30,6 +31,7 @@ pub async fn check(collector: &ModbusCollector, limit: Duration) -> Vec<CheckRow
         error: format!("not read within the {limit:?} that the check may take"),
         note: String::new(),
         readings: Readings::default(),
+        excused: false,
     };
     let mut rows = CheckedRows { tags: &collector.tags, rows: collector.tags.iter().map(unread).collect() };
     // What is left unread keeps the row made above.
@@ -38,10 +40,21 @@ pub async fn check(collector: &ModbusCollector, limit: Duration) -> Vec<CheckRow
     for tag in &collector.calculated {
         rows.push(calculated(tag, &rows));
     }
+    // Where all that is calculated from a tag has a result, a tag that the device has no value for is one with a default.
+    let (read, of_formulas) = rows.split_at(collector.tags.len());
+    let is_missed = |number: usize| {
+        let mut takers = collector.calculated.iter().zip(of_formulas).filter(|(tag, _)| tag.takes(number));
+        takers.any(|(_, row)| !row.error.is_empty())
+    };
+    let is_excused = |(number, row): (usize, &CheckRow)| row.quality == Quality::BAD_NO_DATA && !is_missed(number);
+    let excused: Vec<bool> = read.iter().enumerate().map(is_excused).collect();
     let (mut stored, mut inputs) = (Vec::with_capacity(rows.len()), Vec::new());
-    for (row, item) in rows.into_iter().zip(collector.items()) {
+    for ((row, item), excused) in rows.into_iter().zip(collector.items()).zip(excused.into_iter().chain(std::iter::repeat(false))) {
         if item.stored {
             stored.push(row);
+        } else if excused {
+            let note = format!("{NOT_MISSED}: {}", row.error);
+            inputs.push(CheckRow { note, error: String::new(), excused, ..row });
         } else {
             inputs.push(CheckRow { note: NOT_STORED.to_owned(), ..row });
         }
@@ -66,6 +79,7 @@ fn calculated(tag: &CalculatedTag, rows: &[CheckRow]) -> CheckRow {
         error,
         note: String::new(),
         readings: Readings::default(),
+        excused: false,
     }
 }
 
@@ -129,7 +143,7 @@ impl Outcomes for CheckedRows<'_> {
 async fn read_all(collector: &ModbusCollector, rows: &mut CheckedRows<'_>) {
     let status = Arc::new(DeviceStatus::new(&collector.name, "modbus", &collector.endpoint.address));
     let mut link = collector.link(status, Arc::new(SystemClock));
-    let learning = Learning { halvings_max: usize::MAX, reprobe: collector.reprobe, attempts: Attempts::Two };
+    let learning = Learning { halvings_max: usize::MAX, reprobe: collector.reprobe, attempts: Attempts::Two, is_repeated: false };
     let notation = |group: &ScanGroup, block: &Block| collector.notation(group.unit, group.area, block.start, block.count);
     let (_, units) = collector.plan();
     let mut unreachable = None;

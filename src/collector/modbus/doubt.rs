@@ -304,6 +304,7 @@ mod tests {
             error: String::new(),
             note: String::new(),
             readings: readings(tag, words),
+            excused: false,
         }
     }
 

@@ -202,7 +202,7 @@ impl<'a> Poller<'a> {
         let PolledUnit { groups, failed, .. } = &mut units[unit];
         // A unit in trouble is not waited for longer than it takes to see that it still is.
         let attempts = if *failed { Attempts::One } else { Attempts::Two };
-        let learning = Learning { halvings_max: HALVINGS_MAX, reprobe: collector.reprobe, attempts };
+        let learning = Learning { halvings_max: HALVINGS_MAX, reprobe: collector.reprobe, attempts, is_repeated: true };
         let notation = |group: &ScanGroup, block: &Block| collector.notation(group.unit, group.area, block.start, block.count);
         let holes = |groups: &[ScanGroup]| groups.iter().map(|group| group.holes().len()).sum::<usize>();
         let before = holes(groups);

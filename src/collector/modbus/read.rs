@@ -25,7 +25,8 @@ use historian_model::{Timestamp, Value};
 
 /// Blocks without an answer after which a unit that has not answered at all, and does not answer for one item alone, is taken for dead.
 const SILENT_MAX: usize = 2;
-/// Requests made in looking for parts of a block that answer, and how many of them may stay without an answer.
+/// Requests made in one reading in looking for parts of blocks that answer, and how many of them may stay without an answer: while the line
+/// waits for these, nothing else of it is read.
 const SEARCH_MAX: usize = 40;
 const SEARCH_SILENT_MAX: usize = 16;
 /// Times in a row that an item may stay without an answer, while its unit answers, before it is asked for slowly.
@@ -78,6 +79,23 @@ pub struct Learning {
     pub reprobe: Duration,
     /// How often an unanswered request is made.
     pub attempts: Attempts,
+    /// There is a next reading, to which the search in further blocks may be left. Otherwise each block may be searched.
+    pub is_repeated: bool,
+}
+
+/// What is left for the search in one reading.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct SearchBudget {
+    requests: usize,
+    silent: usize,
+}
+
+impl SearchBudget {
+    const WHOLE: SearchBudget = SearchBudget { requests: SEARCH_MAX, silent: SEARCH_SILENT_MAX };
+
+    fn is_spent(self) -> bool {
+        self.requests == 0 || self.silent == 0
+    }
 }
 
 /// One reading of one unit.
@@ -90,6 +108,7 @@ pub struct UnitPoll<'a, O> {
     pub notation: &'a (dyn Fn(&ScanGroup, &Block) -> String + Sync),
     /// The unit has answered something.
     alive: bool,
+    search: SearchBudget,
 }
 
 /// A block that brought no values.
@@ -112,7 +131,7 @@ impl<'a, O: Outcomes> UnitPoll<'a, O> {
         outcomes: &'a mut O,
         notation: &'a (dyn Fn(&ScanGroup, &Block) -> String + Sync),
     ) -> UnitPoll<'a, O> {
-        UnitPoll { link, tags, learning, outcomes, notation, alive: false }
+        UnitPoll { link, tags, learning, outcomes, notation, alive: false, search: SearchBudget::WHOLE }
     }
 
     /// Reads every block of `groups` once, then the holes whose time has come.
@@ -278,23 +297,27 @@ impl<'a, O: Outcomes> UnitPoll<'a, O> {
         };
         // A block that has been answered as it is may just have been unlucky once.
         let unlucky = trouble.is_silence() && group.is_proven(block) && failures < FAILURES_MAX;
-        if unlucky || !group.may_search(now) {
+        if !self.learning.is_repeated {
+            self.search = SearchBudget::WHOLE;
+        }
+        if unlucky || !group.may_search(now) || self.search.is_spent() {
             self.fail(block, trouble);
             return Ok(());
         }
+        let is_first = self.search == SearchBudget::WHOLE;
         let mut cuts = BTreeSet::from([u32::from(second.start)]);
         let mut queue = VecDeque::from([first, second]);
-        let (mut requests, mut silent, mut answered) = (0, 0, false);
+        let mut answered = false;
         while let Some(part) = queue.pop_front() {
-            if requests == SEARCH_MAX || silent == SEARCH_SILENT_MAX {
+            if self.search.is_spent() {
                 self.fail(&part, trouble);
                 continue;
             }
-            requests += 1;
+            self.search.requests -= 1;
             match self.ask(group, &part, Attempts::One).await? {
                 BlockResult::Values => answered = true,
                 BlockResult::Trouble(trouble) => {
-                    silent += usize::from(trouble.is_silence());
+                    self.search.silent -= usize::from(trouble.is_silence());
                     if let Some((first, second)) = part.halves() {
                         cuts.insert(u32::from(second.start));
                         queue.push_front(second);
@@ -304,6 +327,10 @@ impl<'a, O: Outcomes> UnitPoll<'a, O> {
                     }
                 }
             }
+        }
+        if !answered && !is_first && self.search.is_spent() {
+            // What others left was too little to find anything; the next reading looks again.
+            return Ok(());
         }
         if !answered {
             group.searched_in_vain(Instant::now(), self.learning.reprobe);

@@ -125,6 +125,7 @@ fn rows(device: &MqttSettings, intake: &Intake<'_>, fault: Option<&str>, waited:
             error,
             note,
             readings: Readings::default(),
+            excused: false,
         });
     }
     if let Some(first) = rows.first_mut()

@@ -40,7 +40,7 @@ use super::{
     stamp::{QualityFormat, StampFormat},
     topic_section::TopicSection,
 };
-use historian_collector::{Collector, ConfigProblem, DeviceConfig, SettingPosition, TagConfig, TagKey, filter_key::FilterKeys};
+use historian_collector::{Collector, ConfigProblem, DeviceConfig, SettingPosition, TagConfig, TagKey, filtered_section};
 use historian_model::{TagName, ValueType, tag::TagSource};
 use historian_tls::ClientTls;
 
@@ -108,48 +108,22 @@ pub struct MqttConfig {
     pub topic: Vec<TopicSection>,
 }
 
-/// `[mqtt.sparkplug]`
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct SparkplugSection {
-    pub host_id: String,
-    /// Group ids; `+` for all.
-    #[serde(default)]
-    pub groups: Option<Vec<String>>,
-    #[serde(default)]
-    pub tag_name: Option<String>,
-    #[serde(default)]
-    pub reorder_timeout_ms: Option<u64>,
-    /// Whether nodes are asked for a rebirth.
-    #[serde(default)]
-    pub rebirth: Option<bool>,
-    #[serde(default)]
-    pub exception_deadband: Option<f64>,
-    #[serde(default)]
-    pub exception_deadband_percent: Option<f64>,
-    #[serde(default)]
-    pub exception_min_ms: Option<u64>,
-    #[serde(default)]
-    pub exception_max_ms: Option<u64>,
-    #[serde(default)]
-    pub compression_deviation: Option<f64>,
-    #[serde(default)]
-    pub compression_deviation_percent: Option<f64>,
-    #[serde(default)]
-    pub compression_max_ms: Option<u64>,
-}
-
-impl SparkplugSection {
-    fn tag_filter(&self) -> FilterKeys {
-        FilterKeys {
-            deadband: self.exception_deadband,
-            deadband_percent: self.exception_deadband_percent,
-            exception_min_ms: self.exception_min_ms,
-            exception_max_ms: self.exception_max_ms,
-            deviation: self.compression_deviation,
-            deviation_percent: self.compression_deviation_percent,
-            compression_max_ms: self.compression_max_ms,
-        }
+filtered_section! {
+    /// `[mqtt.sparkplug]`
+    #[derive(Clone, Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    pub struct SparkplugSection {
+        pub host_id: String,
+        /// Group ids; `+` for all.
+        #[serde(default)]
+        pub groups: Option<Vec<String>>,
+        #[serde(default)]
+        pub tag_name: Option<String>,
+        #[serde(default)]
+        pub reorder_timeout_ms: Option<u64>,
+        /// Whether nodes are asked for a rebirth.
+        #[serde(default)]
+        pub rebirth: Option<bool>,
     }
 }
 

@@ -10,73 +10,49 @@ use super::{
     pattern::{NamePattern, NamePlace},
     stamp::{QualityFormat, StampFormat},
 };
-use historian_collector::filter_key::FilterKeys;
+use historian_collector::filtered_section;
 use historian_model::ValueType;
 
-/// `[[mqtt.topic]]`
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct TopicSection {
-    pub filter: String,
-    pub tag_name: String,
-    /// `json` (default) or `text`.
-    #[serde(default)]
-    pub payload: Option<String>,
-    /// JSON pointer of an array whose elements are read one by one.
-    #[serde(default)]
-    pub items: Option<String>,
-    /// JSON pointer of the one value.
-    #[serde(default)]
-    pub value: Option<String>,
-    /// JSON pointers of several values; `*` for every scalar.
-    #[serde(default)]
-    pub fields: Option<Vec<String>>,
-    #[serde(default)]
-    pub time: Option<String>,
-    #[serde(default)]
-    pub time_format: Option<String>,
-    #[serde(default)]
-    pub quality: Option<String>,
-    #[serde(default)]
-    pub quality_format: Option<String>,
-    #[serde(default, rename = "type")]
-    pub value_type: Option<String>,
-    #[serde(default)]
-    pub unit: String,
-    #[serde(default)]
-    pub stepped: Option<bool>,
-    #[serde(default)]
-    pub exception_deadband: Option<f64>,
-    #[serde(default)]
-    pub exception_deadband_percent: Option<f64>,
-    #[serde(default)]
-    pub exception_min_ms: Option<u64>,
-    #[serde(default)]
-    pub exception_max_ms: Option<u64>,
-    #[serde(default)]
-    pub compression_deviation: Option<f64>,
-    #[serde(default)]
-    pub compression_deviation_percent: Option<f64>,
-    #[serde(default)]
-    pub compression_max_ms: Option<u64>,
+filtered_section! {
+    /// `[[mqtt.topic]]`
+    #[derive(Clone, Debug, Default, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    pub struct TopicSection {
+        pub filter: String,
+        pub tag_name: String,
+        /// `json` (default) or `text`.
+        #[serde(default)]
+        pub payload: Option<String>,
+        /// JSON pointer of an array whose elements are read one by one.
+        #[serde(default)]
+        pub items: Option<String>,
+        /// JSON pointer of the one value.
+        #[serde(default)]
+        pub value: Option<String>,
+        /// JSON pointers of several values; `*` for every scalar.
+        #[serde(default)]
+        pub fields: Option<Vec<String>>,
+        #[serde(default)]
+        pub time: Option<String>,
+        #[serde(default)]
+        pub time_format: Option<String>,
+        #[serde(default)]
+        pub quality: Option<String>,
+        #[serde(default)]
+        pub quality_format: Option<String>,
+        #[serde(default, rename = "type")]
+        pub value_type: Option<String>,
+        #[serde(default)]
+        pub unit: String,
+        #[serde(default)]
+        pub stepped: Option<bool>,
+    }
 }
 
 /// A key, and what is wrong with it.
 type KeyProblem = (&'static str, String);
 
 impl TopicSection {
-    fn tag_filter(&self) -> FilterKeys {
-        FilterKeys {
-            deadband: self.exception_deadband,
-            deadband_percent: self.exception_deadband_percent,
-            exception_min_ms: self.exception_min_ms,
-            exception_max_ms: self.exception_max_ms,
-            deviation: self.compression_deviation,
-            deviation_percent: self.compression_deviation_percent,
-            compression_max_ms: self.compression_max_ms,
-        }
-    }
-
     /// # Errors
     /// The first thing that is wrong, with its key.
     pub(super) fn rule(&self) -> Result<TopicRule, KeyProblem> {

@@ -150,6 +150,7 @@ fn row(item: &OpcUaTag) -> CheckRow {
         error: String::new(),
         note: String::new(),
         readings: Readings::default(),
+        excused: false,
     }
 }
 
@@ -434,6 +435,7 @@ mod tests {
             error: (*error).to_owned(),
             note: String::new(),
             readings: Readings::default(),
+            excused: false,
         };
         let level = failed.is_empty().then(|| ServiceLevel::of(Some(150)));
         CheckedTags { rows: errors.iter().map(row).collect(), level, failed: failed.to_owned(), ..CheckedTags::default() }

@@ -9,56 +9,43 @@ use super::{
     tag::OpcUaDefaults,
 };
 use historian_collector::{
-    TagConfig, TextPattern,
-    filter_key::FilterKeys,
+    TagConfig, TextPattern, filtered_section,
     not_available::NotAvailable,
     tag_key::{NOT_AVAILABLE, Setting},
 };
 
-/// `[[opcua.glob]]`
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct GlobSection {
-    /// Glob over the paths of variables below Objects.
-    pub path: String,
-    /// Pattern of the names of the tags; by default the path.
-    #[serde(default)]
-    pub tag_name: Option<String>,
-    /// Globs over paths that are left alone.
-    #[serde(default)]
-    pub exclude: Vec<String>,
-    #[serde(default)]
-    pub sampling_ms: Option<u64>,
-    #[serde(default)]
-    pub queue_size: Option<u64>,
-    #[serde(default)]
-    pub trigger: Option<String>,
-    /// Of tags that are numbers.
-    #[serde(default)]
-    pub deadband: Option<f64>,
-    /// Of tags that are numbers with a range.
-    #[serde(default)]
-    pub deadband_percent: Option<f64>,
-    #[serde(default)]
-    pub timestamps: Option<String>,
-    #[serde(default)]
-    pub not_available: Option<NotAvailable>,
-    #[serde(default)]
-    pub stepped: Option<bool>,
-    #[serde(default)]
-    pub exception_deadband: Option<f64>,
-    #[serde(default)]
-    pub exception_deadband_percent: Option<f64>,
-    #[serde(default)]
-    pub exception_min_ms: Option<u64>,
-    #[serde(default)]
-    pub exception_max_ms: Option<u64>,
-    #[serde(default)]
-    pub compression_deviation: Option<f64>,
-    #[serde(default)]
-    pub compression_deviation_percent: Option<f64>,
-    #[serde(default)]
-    pub compression_max_ms: Option<u64>,
+filtered_section! {
+    /// `[[opcua.glob]]`
+    #[derive(Clone, Debug, Default, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    pub struct GlobSection {
+        /// Glob over the paths of variables below Objects.
+        pub path: String,
+        /// Pattern of the names of the tags; by default the path.
+        #[serde(default)]
+        pub tag_name: Option<String>,
+        /// Globs over paths that are left alone.
+        #[serde(default)]
+        pub exclude: Vec<String>,
+        #[serde(default)]
+        pub sampling_ms: Option<u64>,
+        #[serde(default)]
+        pub queue_size: Option<u64>,
+        #[serde(default)]
+        pub trigger: Option<String>,
+        /// Of tags that are numbers.
+        #[serde(default)]
+        pub deadband: Option<f64>,
+        /// Of tags that are numbers with a range.
+        #[serde(default)]
+        pub deadband_percent: Option<f64>,
+        #[serde(default)]
+        pub timestamps: Option<String>,
+        #[serde(default)]
+        pub not_available: Option<NotAvailable>,
+        #[serde(default)]
+        pub stepped: Option<bool>,
+    }
 }
 
 /// A key, and what is wrong with it.
@@ -87,18 +74,6 @@ impl GlobSection {
                 Ok(GlobRule { filter, places, tag_name, template, stepped: self.stepped, tag_filter })
             }
             _ => Err(problems),
-        }
-    }
-
-    fn tag_filter(&self) -> FilterKeys {
-        FilterKeys {
-            deadband: self.exception_deadband,
-            deadband_percent: self.exception_deadband_percent,
-            exception_min_ms: self.exception_min_ms,
-            exception_max_ms: self.exception_max_ms,
-            deviation: self.compression_deviation,
-            deviation_percent: self.compression_deviation_percent,
-            compression_max_ms: self.compression_max_ms,
         }
     }
 

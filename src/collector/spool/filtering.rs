@@ -34,12 +34,15 @@ struct FilteredTag {
 }
 
 impl TagFilters {
-    /// Filters the samples of a tag as its definition says from now on. What an earlier filter of the tag holds is given up: set it before
-    /// samples come.
-    pub(super) fn set(&self, tag: TagId, definition: &TagDefinition) {
+    /// Filters the samples of a tag as its definition says from now on. What an earlier filter of the tag holds is handed on before.
+    pub(super) fn set(&self, tag: TagId, definition: &TagDefinition, now: impl FnOnce() -> Timestamp, pass: impl FnOnce(Samples)) {
         let value_type = definition.value_type;
         let filter = SampleFilter::new(&definition.filter, value_type, definition.stepped);
         let mut tags = self.tags.lock();
+        if let Some(before) = tags.get_mut(&tag) {
+            before.filter.flush(&mut before.out);
+            before.hand_on(now(), pass);
+        }
         match filter {
             Some(filter) => drop(tags.insert(tag, FilteredTag { filter, value_type, waits_since: None, out: Vec::new() })),
             None => drop(tags.remove(&tag)),

@@ -101,6 +101,29 @@ fn cells_that_show_something_else_than_they_have_are_told_by_their_name() {
 }
 
 #[test]
+fn merged_cells_and_numbers_that_are_shown_as_others_are_left_out_with_their_reason() {
+    let files = directory(&[]);
+    let list = kept("merged.xlsx").display().to_string();
+    let output = historian(&["init", "modbus", &list, "--output", &path(&files, "out"), "--device", "dryer"]);
+    let text = stdout(&output);
+    assert_eq!(output.status.code(), Some(1), "{text}{}", stderr(&output));
+    for part in [
+        "note: 1 hidden rows are read\n",
+        "note: hidden columns are read: F\n",
+        "line 4: cell B4 is merged with B3; write the value into each row",
+        "40006.00 could be the register, shown with 2 decimals; write 40006, or 40006.0 for its bit 0",
+        "line 7: cell C7 is shown as a whole number and is 40007.4",
+        "line 8: cell C8 is shown otherwise than it is (its number is 40008)",
+        "3 tags in ",
+    ] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    let written = fs::read_to_string(files.path().join("out/tags.csv")).unwrap();
+    let names: Vec<&str> = written.lines().skip(1).filter_map(|line| line.split(',').next()).collect();
+    assert_eq!(names, ["first", "third", "hidden"], "{written}");
+}
+
+#[test]
 fn a_tag_file_that_is_doubtful_or_damaged_changes_nothing_and_says_where() {
     let problems = |bytes: &[u8], name: &str| {
         let files = directory(&[]);

@@ -120,6 +120,33 @@ async fn a_device_that_answers_nothing_is_not_searched_for_parts_that_answer() {
     assert!(running.tags().iter().all(|tag| running.last(tag).is_some_and(|(.., quality)| quality.is_bad())));
 }
 
+/// Looking for the parts of many blocks that answer does not hold the line for all of them in one reading: the rest waits for the next.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_search_in_many_blocks_is_spread_over_readings() {
+    let device = Device::start(Framing::Tcp).await;
+    let (in_a_row, longest) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
+    let (row, most) = (in_a_row.clone(), longest.clone());
+    device.behave(move |request| match request.function {
+        // The coil is read once in each reading.
+        1 => {
+            row.store(0, Ordering::SeqCst);
+            Answer::Good
+        }
+        _ if request.count > 8 => {
+            most.fetch_max(row.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+            Answer::Lost
+        }
+        _ => Answer::Good,
+    });
+    let text = tags(Framing::Tcp, device.port, 50, 0..750) + "[[tag]]\nname = \"c1\"\naddress = \"coil:1\"\n";
+    let mut running = start(&text);
+    eventually("every tag delivers", || running.tags().iter().all(|tag| running.is_good(tag))).await;
+    running.stop().await;
+    // 14 in the search of a block, the rest of the 16 in the next one, and the blocks themselves.
+    let longest = longest.load(Ordering::SeqCst);
+    assert!((16..=32).contains(&longest), "{longest}");
+}
+
 /// One register that is not there, and says so by silence or failure, costs its own tag.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_register_without_an_answer_costs_one_tag() {

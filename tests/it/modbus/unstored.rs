@@ -149,6 +149,26 @@ async fn a_default_counts_for_what_the_device_has_not_and_for_nothing_else() {
     assert_nothing_else_was_stored(&running, 2);
 }
 
+/// `historian check` finds no fault where a default counts, and finds one where there is none.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_check_tells_an_input_that_is_not_missed_from_one_that_is() {
+    let device = Device::holding(vec![2301, 0xFFFF, 7]).await;
+    let head = format!("endpoint = \"127.0.0.1:{}\"\nscan_ms = 100", device.port);
+    for (formula, good) in [("formula:{s1} + default({s2}, 0)", true), ("formula:{s1} + {s2}", false)] {
+        let address = format!("address = \"{formula}\"");
+        let tags = [
+            ("s1", "address = \"holding:0\"\nstored = false"),
+            ("s2", "address = \"holding:1\"\nstored = false\nnot_available = \"0xFFFF\""),
+            ("pv", address.as_str()),
+        ];
+        let rows = build(&text(&head, &tags)).check(Duration::from_secs(5)).await;
+        let told: Vec<(&str, bool)> = rows.iter().map(|row| (row.tag.as_str(), row.is_good())).collect();
+        assert_eq!(told, [("pv", good), ("s1", true), ("s2", good)], "{formula}");
+        assert_eq!((rows[2].value.clone(), rows[2].quality), (None, Quality::BAD_NO_DATA), "it is Good in no way");
+        assert_eq!(rows[2].note.contains("their defaults count"), good, "{}", rows[2].note);
+    }
+}
+
 /// A reload sees that a tag is stored no more, or again.
 #[test]
 fn whether_it_is_stored_is_part_of_the_configuration() {

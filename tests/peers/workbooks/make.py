@@ -86,8 +86,34 @@ def doubtful():
     workbook.save(HERE / "doubtful.xlsx")
 
 
+def merged():
+    """Cells that are merged downwards, numbers that are shown as others, and what is hidden."""
+    workbook = openpyxl.Workbook()
+    sheet = workbook.active
+    sheet.title = "Merged"
+    sheet.append(["Dryer 3"])
+    sheet.merge_cells("A1:F1")
+    sheet.append(["name", "slave id", "address", "type", "scale", "description"])
+    sheet.append(["first", 7, 40001, "REAL", 1, "both"])
+    sheet.append(["second", None, 40003, None, 1])
+    sheet.append(["third", 7, 40005, "INT", 1])
+    sheet.append(["decimals", 7, 40006, "INT", 1])
+    sheet.append(["rounded", 7, 40007.4, "BOOL", 1])
+    sheet.append(["marked", 7, 40008, "INT", 1])
+    sheet.append(["hidden", 7, 40009, "INT", 1])
+    sheet.merge_cells("B3:B4")
+    sheet.merge_cells("D3:D4")
+    sheet["C6"].number_format = "0.00"
+    sheet["C7"].number_format = "0"
+    sheet["C8"].number_format = "0\\!0000"
+    sheet.row_dimensions[9].hidden = True
+    sheet.column_dimensions["F"].hidden = True
+    workbook.save(HERE / "merged.xlsx")
+
+
 for name in LISTS:
     with_openpyxl(name)
     with_xlsxwriter(name, "xlsxwriter", {})
     with_xlsxwriter(name, "inline", {"constant_memory": True})
 doubtful()
+merged()

@@ -15,12 +15,12 @@ mod tests;
 use std::path::{Path, PathBuf};
 
 use part::{PartArchive, XmlStep, XmlWalk};
-use sheet::CellContext;
+use sheet::{CellContext, SheetContent};
 pub use sheet::{WorkRow, cell_name};
 
 /// Sheets of a workbook, and parts that one refers to.
 const SHEETS_MAX: usize = 1_000;
-/// Sheets that are named.
+/// Sheets and columns that are named.
 const TOLD_MAX: usize = 10;
 
 /// A sheet of a workbook.
@@ -31,6 +31,8 @@ pub struct WorkSheet {
     pub rows: Vec<WorkRow>,
     /// The names of the other sheets that are not hidden.
     pub others: Vec<String>,
+    /// What is read although it is not shown, in words; nothing where there is none.
+    pub hidden: Vec<String>,
 }
 
 /// Whether a file is an archive, as a workbook is.
@@ -111,11 +113,24 @@ pub fn read(bytes: &[u8], sheet: Option<&str>) -> Result<WorkSheet, String> {
         None => Vec::new(),
     };
     let context = CellContext { texts: &texts, shapes: &shapes, stale };
-    let rows =
-        sheet::rows(&part.target, &archive.needed(&part.target)?, &context).map_err(|what| format!("sheet {:?}: {what}", chosen.name))?;
+    let content = sheet::content(&part.target, &archive.needed(&part.target)?, &context)
+        .map_err(|what| format!("sheet {:?}: {what}", chosen.name))?;
     let others =
         sheets.iter().filter(|(listed, _)| !listed.hidden && listed.name != chosen.name).map(|(listed, _)| listed.name.clone()).collect();
-    Ok(WorkSheet { name: chosen.name.clone(), rows, others })
+    Ok(WorkSheet { name: chosen.name.clone(), hidden: hidden(&content), rows: content.rows, others })
+}
+
+fn hidden(content: &SheetContent) -> Vec<String> {
+    let mut told = Vec::new();
+    if content.hidden_rows > 0 {
+        told.push(format!("{} hidden rows are read", content.hidden_rows));
+    }
+    if !content.hidden_columns.is_empty() {
+        let (columns, more) = (&content.hidden_columns, content.hidden_columns.len().saturating_sub(TOLD_MAX));
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        told.push(format!("hidden columns are read: {}{more}", columns[..columns.len().min(TOLD_MAX)].join(", ")));
+    }
+    told
 }
 
 /// From one part to another.

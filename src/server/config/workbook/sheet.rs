@@ -1,6 +1,6 @@
 //! The cells of one sheet as texts, in their rows.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     part::{XmlElement, XmlStep, XmlWalk},
@@ -26,6 +26,16 @@ pub struct WorkRow {
     pub refused: Vec<(usize, String)>,
 }
 
+/// The rows of a sheet that have something in them, from the first on.
+#[derive(Debug, Default)]
+pub struct SheetContent {
+    pub rows: Vec<WorkRow>,
+    /// How many of them are not shown.
+    pub hidden_rows: usize,
+    /// Columns with something in them that are not shown, by their letters.
+    pub hidden_columns: Vec<String>,
+}
+
 /// What the cells of a sheet refer to.
 pub struct CellContext<'a> {
     pub texts: &'a [String],
@@ -36,12 +46,16 @@ pub struct CellContext<'a> {
 
 /// The name of a cell, such as C5; the first column is 0, the first row 1.
 pub fn cell_name(column: usize, row: usize) -> String {
+    format!("{}{row}", column_name(column))
+}
+
+fn column_name(column: usize) -> String {
     let (mut rest, mut name) = (column + 1, Vec::new());
     while rest > 0 {
         name.insert(0, char::from(b'A' + ((rest - 1) % 26) as u8));
         rest = (rest - 1) / 26;
     }
-    format!("{}{row}", name.into_iter().collect::<String>())
+    name.into_iter().collect()
 }
 
 /// Column and row of a name such as C5.
@@ -137,7 +151,10 @@ impl OpenCell {
             "n" => {
                 let text = shown(value, self.shape).ok_or_else(|| format!("cell {name}: {value:?} is no number"))?;
                 let reason = match self.shape {
-                    NumberShape::Plain | NumberShape::Filled { .. } => None,
+                    NumberShape::Whole { .. } if text.contains('.') => {
+                        refused(&format!("is shown as a whole number and is {text}; write what is meant as text"))
+                    }
+                    NumberShape::Plain | NumberShape::Filled { .. } | NumberShape::Whole { .. } => None,
                     NumberShape::Date => {
                         refused(&format!("is a date, as which 1/10 or 3-4 is taken too (its number is {text}); write it as text"))
                     }
@@ -145,6 +162,9 @@ impl OpenCell {
                         refused(&format!("is shown in percent, which hides whether {text} or 100 times of it is meant"))
                     }
                     NumberShape::Worded => refused(&format!("is shown with letters before its number, {text}; write them as text")),
+                    NumberShape::Altered => {
+                        refused(&format!("is shown otherwise than it is (its number is {text}); write what is meant as text"))
+                    }
                 };
                 (text, reason)
             }
@@ -153,11 +173,11 @@ impl OpenCell {
     }
 }
 
-/// The rows of a sheet that have something in them, from the first on.
+/// Reads the rows of a sheet.
 ///
 /// # Errors
 /// The part cannot be understood, or is too large.
-pub fn rows(name: &str, text: &str, context: &CellContext<'_>) -> Result<Vec<WorkRow>, String> {
+pub fn content(name: &str, text: &str, context: &CellContext<'_>) -> Result<SheetContent, String> {
     let mut walk = XmlWalk::new(name, text, "worksheet")?;
     let mut rows = SheetRows::default();
     let (mut cell, mut element): (Option<OpenCell>, Option<&str>) = (None, None);
@@ -178,6 +198,17 @@ pub fn rows(name: &str, text: &str, context: &CellContext<'_>) -> Result<Vec<Wor
                         None => row + 1,
                     };
                     column = 0;
+                    if opened.flag("hidden")? {
+                        rows.hidden_rows.insert(row);
+                    }
+                }
+                // Columns come before all rows, cells that are merged after them.
+                ("col", None) if !in_data && opened.flag("hidden")? => {
+                    rows.hidden_columns.extend(run(&opened).map_err(|what| walk.broken(&what))?);
+                }
+                ("mergeCell", None) if !in_data => {
+                    let name = opened.attribute("ref")?.unwrap_or_default();
+                    rows.merge(&name).map_err(|what| walk.broken(&what))?;
                 }
                 ("c", None) if in_data => {
                     let opened = open(&opened, (column, row), context).map_err(|what| walk.broken(&what))?;
@@ -210,7 +241,16 @@ pub fn rows(name: &str, text: &str, context: &CellContext<'_>) -> Result<Vec<Wor
             },
         }
     }
-    Ok(rows.found.into_values().collect())
+    Ok(rows.content())
+}
+
+/// The columns that a `<col>` is about.
+fn run(element: &XmlElement<'_>) -> Result<std::ops::Range<usize>, String> {
+    let end = |name: &str| -> Result<usize, String> {
+        let number = element.attribute(name)?.and_then(|number| number.parse().ok()).filter(|column| (1..=COLUMNS_MAX).contains(column));
+        number.ok_or_else(|| "a column has no place".to_owned())
+    };
+    Ok(end("min")? - 1..end("max")?)
 }
 
 fn open(element: &XmlElement<'_>, (column, row): (usize, usize), context: &CellContext<'_>) -> Result<OpenCell, String> {
@@ -237,6 +277,8 @@ struct SheetRows {
     found: BTreeMap<usize, WorkRow>,
     places: usize,
     bytes: usize,
+    hidden_rows: BTreeSet<usize>,
+    hidden_columns: BTreeSet<usize>,
 }
 
 impl SheetRows {
@@ -257,12 +299,60 @@ impl SheetRows {
         if !found.cells[column].is_empty() {
             return Err(format!("cell {} is there twice", cell_name(column, row)));
         }
-        self.bytes += text.len() + refused.as_ref().map_or(0, String::len);
-        if self.bytes > TEXT_BYTES_MAX {
-            return Err(format!("the texts of the sheet are larger than {} MiB", TEXT_BYTES_MAX >> 20));
-        }
         text.clone_into(&mut found.cells[column]);
+        self.bytes += text.len() + refused.as_ref().map_or(0, String::len);
         found.refused.extend(refused.map(|reason| (column, reason)));
+        bounded(self.bytes)
+    }
+
+    /// Cells that a merge such as B2:B9 covers have nothing of their own, and a person sees the value of the first in each of their rows.
+    /// Within the row of the first one that is a matter of width.
+    ///
+    /// # Errors
+    /// It is no run of cells, or there are too many.
+    fn merge(&mut self, name: &str) -> Result<(), String> {
+        let Some((first, last)) = name.split_once(':') else { return Ok(()) };
+        let (Some((left, top)), Some((right, bottom))) = (place(first), place(last)) else {
+            return Err(format!("{name:?} are no cells"));
+        };
+        if left > right || top > bottom {
+            return Err(format!("{name:?} are no cells"));
+        }
+        for (number, row) in self.found.range_mut(top..=bottom) {
+            self.places += right - left + 1;
+            if self.places > PLACES_MAX {
+                return Err(format!("the sheet has more than {PLACES_MAX} cells"));
+            }
+            for column in left..=right {
+                let covers_nothing = row.cells.get(column).is_none_or(String::is_empty);
+                if *number == top && (column == left || covers_nothing) {
+                    continue;
+                }
+                let covered = cell_name(column, *number);
+                let reason = format!("cell {covered} is merged with {}; write the value into each row", cell_name(left, top));
+                self.bytes += reason.len();
+                row.refused.push((column, reason));
+            }
+            bounded(self.bytes)?;
+        }
         Ok(())
     }
+
+    fn content(self) -> SheetContent {
+        let used = |column: usize| self.found.values().any(|row| row.cells.get(column).is_some_and(|cell| !cell.is_empty()));
+        SheetContent {
+            hidden_rows: self.hidden_rows.iter().filter(|row| self.found.contains_key(row)).count(),
+            hidden_columns: self.hidden_columns.iter().filter(|column| used(**column)).map(|column| column_name(*column)).collect(),
+            rows: self.found.into_values().collect(),
+        }
+    }
+}
+
+/// # Errors
+/// These are too many bytes of texts.
+fn bounded(bytes: usize) -> Result<(), String> {
+    if bytes > TEXT_BYTES_MAX {
+        return Err(format!("the texts of the sheet are larger than {} MiB", TEXT_BYTES_MAX >> 20));
+    }
+    Ok(())
 }

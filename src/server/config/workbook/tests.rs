@@ -17,9 +17,10 @@ const RELATIONS: &str = r#"<Relationships><Relationship Id="a" Type="urn:x/works
     </Relationships>"#;
 const TEXTS: &str = r#"<sst><si><t>name</t></si><si><r><t xml:space="preserve">a </t></r><r><t>&lt;b&gt; &#xB0;C</t></r><rPh><t>spoken</t></rPh></si>
     <si><t>_x0041__x005F_x_xyz_</t></si><si/></sst>"#;
-const STYLES: &str = r#"<styleSheet><numFmts><numFmt numFmtId="164" formatCode="00000"/><numFmt numFmtId="165" formatCode="&quot;HR&quot;0"/></numFmts>
+const STYLES: &str = r#"<styleSheet><numFmts><numFmt numFmtId="164" formatCode="00000"/><numFmt numFmtId="165" formatCode="&quot;HR&quot;0"/>
+    <numFmt numFmtId="166" formatCode="0,"/></numFmts>
     <cellStyleXfs><xf numFmtId="14"/></cellStyleXfs><cellXfs><xf numFmtId="0"/><xf numFmtId="16"/><xf numFmtId="164"/><xf numFmtId="2"/>
-    <xf numFmtId="10"/><xf numFmtId="165"/></cellXfs></styleSheet>"#;
+    <xf numFmtId="10"/><xf numFmtId="165"/><xf numFmtId="1"/><xf numFmtId="166"/></cellXfs></styleSheet>"#;
 
 fn archive(parts: &[(&str, &[u8])]) -> Vec<u8> {
     let mut bytes = Vec::new();
@@ -102,7 +103,7 @@ fn numbers_are_what_a_person_sees_and_what_hides_one_is_refused_by_its_cell() {
     let sheet = sheet(
         r#"<row r="2"><c r="A2" s="2"><v>17</v></c><c r="B2" s="3"><v>40001.1</v></c><c r="C2"><v>0.30000000000000004</v></c>
         <c r="D2" s="1"><v>45931</v></c><c r="E2" s="4"><v>0.5</v></c><c r="F2" s="5"><v>7</v></c><c r="G2" t="e"><v>#REF!</v></c>
-        <c r="H2"><f>1+1</f><v></v></c><c r="AA2" t="d"><v>2026-01-01</v></c></row>"#,
+        <c r="H2"><f>1+1</f><v></v></c><c r="I2" s="6"><v>40001.4</v></c><c r="J2" s="6"><v>40001</v></c><c r="K2" s="7"><v>40001</v></c><c r="AA2" t="d"><v>2026-01-01</v></c></row>"#,
     );
     assert_eq!(sheet.rows[0].cells[..8], ["00017", "40001.10", "0.3", "45931", "0.5", "7", "#REF!", "?"]);
     let refused: Vec<(usize, &str)> = sheet.rows[0].refused.iter().map(|(column, reason)| (*column, reason.as_str())).collect();
@@ -112,12 +113,49 @@ fn numbers_are_what_a_person_sees_and_what_hides_one_is_refused_by_its_cell() {
         (5, "cell F2 is shown with letters"),
         (6, "cell G2 has the error #REF!"),
         (7, "cell H2 has a formula that was not calculated"),
+        (8, "cell I2 is shown as a whole number and is 40001.4"),
+        (10, "cell K2 is shown otherwise than it is"),
         (26, "cell AA2 is a date"),
     ];
     assert_eq!(refused.len(), begins.len(), "{refused:?}");
     for ((column, reason), (expected, begin)) in refused.iter().zip(begins) {
         assert!(*column == expected && reason.starts_with(begin), "{reason}");
     }
+}
+
+#[test]
+fn a_cell_that_a_merge_covers_is_refused_in_each_row_below_its_first() {
+    let cells = r#"<row r="1"><c r="A1"><v>1</v></c></row><row r="2"><c r="A2"><v>1</v></c><c r="B2"><v>7</v></c></row>
+        <row r="3"><c r="A3"><v>2</v></c><c r="C3"><v>9</v></c></row><row r="5"><c r="A5"><v>3</v></c><c r="B5"><v>8</v></c></row>"#;
+    let merged = |merges: &[&str]| {
+        let merges = merges.iter().map(|merge| format!("<mergeCell ref=\"{merge}\"/>")).collect::<Vec<_>>().concat();
+        let sheet = format!("<worksheet><sheetData>{cells}</sheetData><mergeCells>{merges}</mergeCells></worksheet>");
+        read(&with_sheet(BOOK, &sheet), None).map(|sheet| sheet.rows.into_iter().map(|row| (row.number, row.refused)).collect::<Vec<_>>())
+    };
+    let why = |column, cell: &str, first: &str| (column, format!("cell {cell} is merged with {first}; write the value into each row"));
+    // Row 4 has nothing in it. The value in B5 is under the merge, and nobody sees it.
+    let expected = [(1, vec![]), (2, vec![]), (3, vec![why(1, "B3", "B2")]), (5, vec![why(1, "B5", "B2")])];
+    assert_eq!(merged(&["B2:B5"]).unwrap(), expected);
+    // A title over the width of the list hides nothing, but what lies under one.
+    let expected = [(1, vec![]), (2, vec![why(1, "B2", "A2")]), (3, vec![]), (5, vec![])];
+    assert_eq!(merged(&["A1:C1", "A2:C2", "C3"]).unwrap(), expected);
+    for (merge, part) in [("B5:B2", "\"B5:B2\" are no cells"), ("B2:", "are no cells")] {
+        let error = merged(&[merge]).unwrap_err();
+        assert!(error.contains(part), "{error}");
+    }
+    assert!(merged(&["A1:XFD1"; 123]).unwrap_err().contains("more than 2000000 cells"));
+    assert!(merged(&["A1:XFD5"; 30]).unwrap_err().contains("larger than 64 MiB"));
+}
+
+#[test]
+fn what_is_hidden_is_read_and_told() {
+    let sheet = "<worksheet><cols><col min=\"1\" max=\"1\"/><col min=\"2\" max=\"3\" hidden=\"1\"/></cols><sheetData>\
+        <row r=\"1\"><c r=\"B1\"><v>1</v></c></row><row r=\"2\" hidden=\"true\"><c r=\"B2\"><v>2</v></c></row>\
+        <row r=\"3\" hidden=\"1\"/></sheetData></worksheet>";
+    let found = read(&with_sheet(BOOK, sheet), None).unwrap();
+    assert_eq!(found.rows, [row(1, &["", "1"]), row(2, &["", "2"])]);
+    assert_eq!(found.hidden, ["1 hidden rows are read", "hidden columns are read: B"]);
+    assert!(read(&workbook("<row r=\"1\"><c r=\"A1\"><v>1</v></c></row>"), None).unwrap().hidden.is_empty());
 }
 
 #[test]
