@@ -31,6 +31,8 @@ impl Page {
     fn ask(&self, path: &str, parameters: &[(&str, &str)]) -> Json {
         let mut command = Command::new("curl");
         command.args(["--fail-with-body", "--silent", "--show-error", "-G", &format!("{}{path}", self.0)]);
+        // The page is there before the store is open.
+        command.args(["--retry", "60", "--retry-delay", "1"]);
         for (name, value) in parameters {
             command.args(["--data-urlencode", &format!("{name}={value}")]);
         }
