@@ -54,6 +54,12 @@ pub async fn facts(session: &Session, timeout: Duration) -> Result<Facts, Connec
     Ok(Facts { namespaces, nodes_per_read, items_per_call, items_per_subscription, started })
 }
 
+/// Whether this is the run of the server that the facts are of, as far as it says.
+pub async fn is_same_run(session: &Session, facts: &Facts, timeout: Duration) -> Result<bool, ConnectionFault> {
+    let started = time(session, VariableId::Server_ServerStatus_StartTime, timeout).await?;
+    Ok(facts.started.is_none() || started == facts.started)
+}
+
 /// A limit of the server, at most `most`. One that is 0 or not there means none.
 pub async fn operation_limit(session: &Session, limit: VariableId, most: usize, timeout: Duration) -> Result<usize, ConnectionFault> {
     let said = match one(session, limit, timeout).await? {

@@ -87,6 +87,14 @@ async fn hold(
     context: &CollectorContext,
 ) -> Result<Infallible, ConnectionFault> {
     let status = &context.status;
+    // Servers that count their tokens from one number in each run let us into the session that somebody else has there now, with
+    // subscriptions that have the ids of ours.
+    if let Some(held) = held.as_ref().filter(|_| !fresh)
+        && !read::is_same_run(on.session, &held.facts, on.device.timeout).await?
+    {
+        let message = "the server has started anew, and the session is somebody else's; a new one is opened";
+        return Err(ConnectionFault { end: End::Session, ..ConnectionFault::new(message) });
+    }
     // What a lost answer may have left half made is made anew.
     if let Some(half) = held.take_if(|held| !held.complete)
         && !fresh
