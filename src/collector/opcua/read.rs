@@ -10,13 +10,11 @@ use opcua::{
 use super::{
     convert::nanoseconds,
     fault::{ConnectionFault, within},
+    redundancy::level::NO_DATA,
 };
 
 /// Operations asked for in one request, where the server allows more or says nothing.
 const OPERATIONS_MAX: usize = 1000;
-
-/// `ServiceLevel` of a server that has no data (OPC UA Part 4, 6.6.2.4.2).
-const LEVEL_NO_DATA: u8 = 1;
 
 /// Status of a value that could not be decoded.
 pub const BROKEN: StatusCode = StatusCode::BadDecodingError;
@@ -31,6 +29,18 @@ pub struct Facts {
     pub items_per_subscription: usize,
     /// When this run of the server began; absent where it does not say.
     pub started: Option<i64>,
+}
+
+impl Facts {
+    /// Whether a run of the server that began then is that of these facts. Where a server does not say when it began, nobody can know.
+    pub fn is_same_run(&self, started: Option<i64>) -> bool {
+        started.is_some() && self.started == started
+    }
+}
+
+/// When this run of the server began; absent where it does not say.
+pub async fn started(session: &Session, timeout: Duration) -> Result<Option<i64>, ConnectionFault> {
+    time(session, VariableId::Server_ServerStatus_StartTime, timeout).await
 }
 
 /// Reads namespaces and limits. A limit that is 0 or not there means none, and our own bound holds.
@@ -50,14 +60,8 @@ pub async fn facts(session: &Session, timeout: Duration) -> Result<Facts, Connec
         *most = operation_limit(session, limit, *most, timeout).await?;
     }
     let [nodes_per_read, items_per_call, items_per_subscription] = found;
-    let started = time(session, VariableId::Server_ServerStatus_StartTime, timeout).await?;
+    let started = started(session, timeout).await?;
     Ok(Facts { namespaces, nodes_per_read, items_per_call, items_per_subscription, started })
-}
-
-/// Whether this is the run of the server that the facts are of, as far as it says.
-pub async fn is_same_run(session: &Session, facts: &Facts, timeout: Duration) -> Result<bool, ConnectionFault> {
-    let started = time(session, VariableId::Server_ServerStatus_StartTime, timeout).await?;
-    Ok(facts.started.is_none() || started == facts.started)
 }
 
 /// A limit of the server, at most `most`. One that is 0 or not there means none.
@@ -97,7 +101,7 @@ fn level(said: &DataValue) -> Option<u8> {
             ),
             _,
         ) => None,
-        (Some(status), _) if status.is_bad() => Some(LEVEL_NO_DATA),
+        (Some(status), _) if status.is_bad() => Some(NO_DATA),
         (_, Some(Variant::Byte(level))) => Some(*level),
         _ => None,
     }

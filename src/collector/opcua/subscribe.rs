@@ -90,9 +90,10 @@ async fn hold(
     // Servers that count their tokens from one number in each run let us into the session that somebody else has there now, with
     // subscriptions that have the ids of ours.
     if let Some(held) = held.as_ref().filter(|_| !fresh)
-        && !read::is_same_run(on.session, &held.facts, on.device.timeout).await?
+        && !held.facts.is_same_run(read::started(on.session, on.device.timeout).await?)
     {
-        let message = "the server has started anew, and the session is somebody else's; a new one is opened";
+        let message =
+            "the session may be somebody else's: the server has started anew, or does not say when it started; a new one is opened";
         return Err(ConnectionFault { end: End::Session, ..ConnectionFault::new(message) });
     }
     // What a lost answer may have left half made is made anew.
@@ -105,7 +106,7 @@ async fn hold(
         let facts = read::facts(on.session, on.device.timeout).await?;
         match held {
             // Ids of subscriptions belong to one run of a server; in another they may be somebody else's.
-            Some(held) if held.facts.started.is_some() && held.facts.started == facts.started => {
+            Some(held) if held.facts.is_same_run(facts.started) => {
                 held.refused.clear();
                 held.facts = facts;
             }

@@ -2,8 +2,10 @@
 
 use std::fmt;
 
-/// Below this a server has no data for a client, or wants none: 0 is maintenance, 1 is no data.
-const DEGRADED_FROM: u8 = 2;
+/// Of a server that has no data for a client; 0 is one in maintenance.
+pub const NO_DATA: u8 = 1;
+/// Below this nothing is to be had from a server.
+const DEGRADED_FROM: u8 = NO_DATA + 1;
 /// From here on a server is healthy, and says by more or less only how much it has to do.
 const HEALTHY_FROM: u8 = 200;
 /// Of two degraded servers, one that is better by less than this is not worth a move: levels that waver would move a client to and fro.
@@ -38,7 +40,7 @@ impl fmt::Display for ServiceLevel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let means = match self.0 {
             0 => "maintenance",
-            1 => "no data",
+            NO_DATA => "no data",
             DEGRADED_FROM..HEALTHY_FROM => "degraded",
             _ => "healthy",
         };
